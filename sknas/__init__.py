@@ -1,0 +1,15 @@
+"""Multilayer perceptrons that find their own architecture, for scikit-learn users."""
+
+from sknas._estimators import NASMLPClassifier
+from sknas._paper import PAPER_SETTINGS
+from sknas._space import Architecture, SearchSpace
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "PAPER_SETTINGS",
+    "Architecture",
+    "NASMLPClassifier",
+    "SearchSpace",
+    "__version__",
+]

@@ -1,0 +1,157 @@
+"""The policy: an LSTM that writes architectures, one token a step (paper 4 and 4.1)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from sknas._space import SearchSpace
+
+# Uniform initial weights, as in ENAS: small, so that the first policy is the prior.
+_INITIAL_BOUND = 0.1
+
+
+@dataclass(frozen=True)
+class PolicyOutput:
+    """What the policy says of given sequences; zero after a sequence's end token."""
+
+    log_probabilities: Tensor  # (n_sequences, max_layers), of the tokens given
+    entropies: Tensor  # (n_sequences, max_layers), of the distributions they came from
+    is_token: Tensor  # (n_sequences, max_layers), False after the end
+    states: Tensor  # (n_sequences, hidden_size), the LSTM after the last token
+
+
+class LSTMController(nn.Module):
+    """Token embedding, LSTM, masked softmax.
+
+    The logits are added to the log-prior of the space, which is ``-inf`` for illegal
+    tokens: these have probability 0 and every ``log_prob`` is exact.
+
+    Parameters
+    ----------
+    space : SearchSpace
+        Whose tokens are written.
+    hidden_size : int
+        Units of the LSTM and of the embedding.
+    generator : torch.Generator
+        Source of the initial weights.
+    """
+
+    log_prior: Tensor
+
+    def __init__(
+        self, space: SearchSpace, hidden_size: int, generator: torch.Generator
+    ) -> None:
+        super().__init__()
+        self.space = space
+        # One row more than there are tokens: the empty input of the first step.
+        # Made without values: the layers' own would come from the global RNG.
+        self.embedding = nn.Embedding(space.n_tokens + 1, hidden_size, device="meta")
+        self.lstm = nn.LSTM(hidden_size, hidden_size, batch_first=True, device="meta")
+        self.head = nn.Linear(hidden_size, space.n_tokens, device="meta")
+        self.to_empty(device="cpu")
+        with torch.no_grad():
+            for parameter in self.parameters():
+                parameter.uniform_(-_INITIAL_BOUND, _INITIAL_BOUND, generator=generator)
+        self.register_buffer(
+            "log_prior", torch.tensor(space.log_prior, dtype=torch.float32)
+        )
+
+    def _log_softmax(self, hidden: Tensor, step: int, previous: Tensor) -> Tensor:
+        """Return log-probabilities of the next token, given the one before it."""
+        after_dropout = torch.zeros_like(previous)
+        if self.space.dropout_token is not None:
+            after_dropout = (previous == self.space.dropout_token).long()
+        prior = self.log_prior[step][after_dropout]
+        return torch.log_softmax(self.head(hidden) + prior, dim=-1)
+
+    @torch.no_grad()
+    def sample(self, n: int, generator: torch.Generator) -> Tensor:
+        """Draw sequences from the policy.
+
+        Parameters
+        ----------
+        n : int
+            How many.
+        generator : torch.Generator
+            Source of the draws.
+
+        Returns
+        -------
+        Tensor of shape (n, max_layers)
+            Tokens; after the first end token only end tokens.
+        """
+        end = self.space.end_token
+        previous = torch.full((n,), self.space.n_tokens)
+        ended = torch.zeros(n, dtype=torch.bool)
+        state, columns = None, []
+        for step in range(self.space.max_layers):
+            hidden, state = self.lstm(self.embedding(previous)[:, None], state)
+            log_p = self._log_softmax(hidden[:, 0], step, previous)
+            drawn = torch.multinomial(log_p.exp(), 1, generator=generator)[:, 0]
+            previous = torch.where(ended, end, drawn)
+            columns.append(previous)
+            ended = ended | (previous == end)
+            if ended.all():
+                break
+        tokens = torch.full((n, self.space.max_layers), end)
+        tokens[:, : len(columns)] = torch.stack(columns, dim=1)
+        return tokens
+
+    def forward(self, tokens: Tensor) -> PolicyOutput:
+        """Read sequences in one batched pass, with gradients.
+
+        Parameters
+        ----------
+        tokens : Tensor of shape (n_sequences, max_layers)
+            As `sample` returns them.
+
+        Returns
+        -------
+        PolicyOutput
+            Log-probabilities, entropies and last states.
+        """
+        n_sequences = len(tokens)
+        start = torch.full((n_sequences, 1), self.space.n_tokens)
+        read = torch.cat([start, tokens], dim=1)
+        hidden, _ = self.lstm(self.embedding(read))
+        log_p = torch.stack(
+            [
+                self._log_softmax(hidden[:, step], step, read[:, step])
+                for step in range(self.space.max_layers)
+            ],
+            dim=1,
+        )
+        # A token counts as long as no end token stands before it.
+        before = (read[:, :-1] == self.space.end_token).cumsum(dim=1)
+        is_token = before == 0
+        log_probabilities = log_p.gather(2, tokens[:, :, None])[:, :, 0]
+        # Filled before the product: 0 * -inf has no gradient either.
+        finite_log_p = log_p.masked_fill(log_p == -math.inf, 0.0)
+        plogp = log_p.exp() * finite_log_p
+        lengths = is_token.sum(dim=1)
+        return PolicyOutput(
+            log_probabilities=torch.where(is_token, log_probabilities, 0.0),
+            entropies=torch.where(is_token, -plogp.sum(dim=2), 0.0),
+            is_token=is_token,
+            states=hidden[torch.arange(n_sequences), lengths],
+        )
+
+    def log_prob(self, tokens: Tensor) -> Tensor:
+        """Return the log-probability of each whole sequence.
+
+        Parameters
+        ----------
+        tokens : Tensor of shape (n_sequences, max_layers)
+            As `sample` returns them.
+
+        Returns
+        -------
+        Tensor of shape (n_sequences,)
+            Differentiable.
+        """
+        log_probabilities: Tensor = self(tokens).log_probabilities
+        return log_probabilities.sum(dim=1)

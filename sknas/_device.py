@@ -1,0 +1,68 @@
+"""Where children are trained, and with how many threads."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+_lock = threading.Lock()
+_depth = 0
+_threads_outside = 0
+
+
+def resolve_device(device: str) -> torch.device:
+    """Turn the parameter ``device`` into a device that exists here.
+
+    ``'auto'`` is the first CUDA device where there is one, else the CPU.
+    """
+    has_cuda = torch.cuda.is_available()
+    if device == "auto":
+        return torch.device("cuda" if has_cuda else "cpu")
+    try:
+        resolved = torch.device(device)
+    except RuntimeError:
+        resolved = None
+    if resolved is None or resolved.type not in ("cpu", "cuda"):
+        raise ValueError(
+            "The 'device' parameter must be 'auto', 'cpu', 'cuda' or 'cuda:N'. "
+            f"Got {device!r} instead."
+        )
+    if resolved.type == "cuda" and not has_cuda:
+        raise ValueError(
+            f"device={device!r} needs a CUDA device, and torch {torch.__version__} finds "
+            "none here. Write device='auto' to use one where there is one, or "
+            "device='cpu'."
+        )
+    if resolved.type == "cuda" and (resolved.index or 0) >= torch.cuda.device_count():
+        raise ValueError(
+            f"device={device!r} does not exist: torch finds "
+            f"{torch.cuda.device_count()} CUDA device(s), counted from 0."
+        )
+    return resolved
+
+
+@contextmanager
+def single_thread() -> Iterator[None]:
+    """Let torch compute with one thread inside, as before outside.
+
+    A matrix product differs in its last bits between one thread and two, and results
+    must not depend on ``n_jobs``. The count belongs to the process: of fits that
+    overlap in several threads, the first one in saves it and the last one out
+    restores it.
+    """
+    global _depth, _threads_outside
+    with _lock:
+        if _depth == 0:
+            _threads_outside = torch.get_num_threads()
+            torch.set_num_threads(1)  # noqa: TID251 (restored below)
+        _depth += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _depth -= 1
+            if _depth == 0:
+                torch.set_num_threads(_threads_outside)  # noqa: TID251

@@ -1,0 +1,157 @@
+"""Validation scores by scikit-learn's scorers, rewards, and how noisy they are."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.metrics import get_scorer
+from sklearn.utils import _safe_indexing
+
+_N_RESAMPLES = 100
+
+
+class _Predictions(ClassifierMixin, BaseEstimator):
+    """Probabilities already computed, in the form that a scorer asks for."""
+
+    def __init__(self, classes: np.ndarray, probabilities: np.ndarray) -> None:
+        self.classes = classes
+        self.probabilities = probabilities
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return True
+
+    @property
+    def classes_(self) -> np.ndarray:
+        return self.classes
+
+    def predict(self, X: object) -> np.ndarray:
+        del X
+        predicted: np.ndarray = self.classes[self.probabilities.argmax(axis=1)]
+        return predicted
+
+    def predict_proba(self, X: object) -> np.ndarray:
+        del X
+        return self.probabilities
+
+
+class ValidationMetric:
+    """Scores children on the validation rows.
+
+    Parameters
+    ----------
+    scoring : str, callable or None
+        A scorer, in scikit-learn's sense. With None the score is the accuracy, and
+        the reward ``exp(-log loss)``, the geometric mean of the probability given to
+        the true class, which ranks architectures better than the accuracy of a few
+        hundred rows. With a scorer the reward is the score.
+    classes : ndarray of shape (n_classes,)
+        Labels.
+    X : array-like of shape (n_validation_rows, n_features)
+        The rows as the user gave them, for scorers that look at them.
+    y : ndarray of shape (n_validation_rows,)
+        Class codes.
+    """
+
+    def __init__(
+        self,
+        scoring: str | Callable[..., float] | None,
+        classes: np.ndarray,
+        X: Any,
+        y: np.ndarray,
+    ) -> None:
+        self._by_loss = scoring is None
+        self._scorer = get_scorer("accuracy" if scoring is None else scoring)
+        self._scoring = scoring
+        self._classes = classes
+        self._X = X
+        self._y = y
+
+    def check(self) -> None:
+        """Fail now rather than after training, if the scorer does not fit the target.
+
+        Raises
+        ------
+        ValueError
+            If the scorer fails, or has no value, on a guess.
+        """
+        n_classes = len(self._classes)
+        guess = np.full((len(self._y), n_classes), 1 / n_classes)
+        try:
+            score = self.score(guess)
+        except Exception as error:
+            raise ValueError(
+                f"scoring={self._scoring!r} cannot be computed on this target with "
+                f"{n_classes} classes: {error}"
+            ) from error
+        if not math.isfinite(score):
+            raise ValueError(
+                f"scoring={self._scoring!r} is {score} on the {len(self._y)} validation "
+                "rows. Choose another metric or a larger validation_fraction."
+            )
+
+    def score(self, probabilities: np.ndarray, rows: np.ndarray | None = None) -> float:
+        """Return the score of predicted probabilities.
+
+        Parameters
+        ----------
+        probabilities : ndarray of shape (n_validation_rows, n_classes)
+            Of the validation rows.
+        rows : ndarray of int, optional
+            Positions of the validation rows to count; all by default.
+        """
+        X, y = self._X, self._y
+        if rows is not None:
+            X, y = _safe_indexing(X, rows), y[rows]
+            probabilities = probabilities[rows]
+        predictions = _Predictions(self._classes, probabilities)
+        return float(self._scorer(predictions, X, self._classes[y]))
+
+    def reward(self, score: float, loss: float) -> float:
+        """Return what the strategy is told: more is better."""
+        return math.exp(-loss) if self._by_loss else score
+
+    def equals_of_best(
+        self, candidates: list[np.ndarray], generator: np.random.Generator
+    ) -> tuple[int, list[int]]:
+        """Find the best of several predictions and those no worse within the noise.
+
+        A candidate equals the best if its reward falls short of the best one's by no
+        more than the standard error of that difference, both measured on the same
+        bootstrap resamples of the validation rows.
+
+        Parameters
+        ----------
+        candidates : list of ndarray of shape (n_validation_rows, n_classes)
+            Probabilities.
+        generator : numpy.random.Generator
+            Draws the resamples.
+
+        Returns
+        -------
+        best : int
+            Position of the best candidate.
+        equals : list of int
+            Positions of all that equal it, itself included.
+        """
+        values = [self._merit(p, None) for p in candidates]
+        best = int(np.argmax(values))
+        n = len(self._y)
+        resamples = [generator.integers(n, size=n) for _ in range(_N_RESAMPLES)]
+        resampled = np.array(
+            [[self._merit(p, rows) for rows in resamples] for p in candidates]
+        )
+        noise = (resampled[best] - resampled).std(axis=1)
+        shortfall = values[best] - np.array(values)
+        return best, [int(i) for i in np.flatnonzero(shortfall <= noise)]
+
+    def _merit(self, probabilities: np.ndarray, rows: np.ndarray | None) -> float:
+        if not self._by_loss:
+            return self.score(probabilities, rows)
+        if rows is None:
+            rows = np.arange(len(self._y))
+        truth = probabilities[rows, self._y[rows]]
+        return float(np.log(np.maximum(truth, np.finfo(np.float64).tiny)).mean())

@@ -1,0 +1,48 @@
+"""The settings of the paper, to be run as printed."""
+
+from typing import Any
+
+#: Section 5.1 of the paper, with nothing of ours: no first architecture, no finalists,
+#: plain Adam, ten rounds of ten architectures of ten epochs, then fifty epochs of
+#: fine-tuning the winner from its inherited weights. The one deviation is that inputs
+#: are scaled, as they always are here.
+#:
+#: What the paper's tables vary is a parameter: ``weight_sharing`` and
+#: ``accuracy_predictor`` (tables 1 to 3), ``controller_batch_size`` (tables 3 to 5),
+#: ``n_rounds=15, n_architectures=30`` (table 4), ``controller_hidden_size=512``
+#: (table 6). What it does not print (batch size of the children, validation rows,
+#: discount, weight of the predictor's error) has its usual value.
+PAPER_SETTINGS: dict[str, Any] = {
+    "layer_widths": (8, 16, 32, 64, 128, 256, 512),
+    "activations": ("sigmoid", "tanh", "relu", "elu"),
+    "max_layers": 10,
+    "dropout": 0.2,
+    "search_strategy": "reinforce",
+    "n_rounds": 10,
+    "n_architectures": 10,
+    "search_epochs": 10,
+    "search_n_iter_no_change": 3,
+    "first_architecture": None,
+    "n_finalists": 0,
+    "weight_sharing": True,
+    "accuracy_predictor": True,
+    "controller_hidden_size": 128,
+    "controller_learning_rate": 0.01,
+    "controller_learning_rate_decay": 0.1,
+    "controller_batch_size": None,
+    "controller_discount": 0.9,
+    "controller_baseline": 0.5,
+    "controller_entropy": 0.0,
+    "predictor_candidates": 1,
+    "predictor_bonus": 1.0,
+    "solver": "adam",
+    "alpha": 0.0,
+    "learning_rate": "constant",
+    "learning_rate_init": 0.001,
+    "label_smoothing": 0.0,
+    "batch_size": 128,
+    "max_iter": 50,
+    "refit": "fine-tune",
+    "validation_fraction": 0.2,
+    "scoring": "accuracy",
+}

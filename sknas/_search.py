@@ -1,0 +1,332 @@
+"""Ask, train, tell, record; then choose among the best and train the choice."""
+
+from __future__ import annotations
+
+import math
+import time
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import numpy as np
+
+from sknas._history import FAILED, TRAINED, SearchHistory, Trial
+from sknas._metric import ValidationMetric
+from sknas._progress import Progress
+from sknas._random import SeedSource
+from sknas._space import Architecture, SearchSpace
+from sknas._trainer import Trainer, TrainingJob, TrainingResult
+from sknas._weight_store import BigramWeightStore
+
+
+class Strategy(Protocol):
+    """What a search needs of a strategy; ``predict`` and ``report`` may be absent."""
+
+    def setup(self, space: SearchSpace, random_state: int) -> None:
+        """Begin a search."""
+
+    def ask(self, n: int) -> Sequence[Architecture]:
+        """Propose at most n architectures of the space."""
+
+    def tell(
+        self, architectures: Sequence[Architecture], rewards: Sequence[float]
+    ) -> None:
+        """Learn what came of them."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The trial that the search decided for."""
+
+    index: int
+    score: float
+    result: TrainingResult
+    # All that were trained again, by their index; empty without finalists.
+    finalists: dict[int, TrainingResult]
+
+
+class Search:
+    """A search from the first round to the choice.
+
+    Parameters
+    ----------
+    space : SearchSpace
+        Where architectures come from.
+    strategy : Strategy
+        What proposes them.
+    trainer : Trainer
+        Trains children as the search does.
+    metric : ValidationMetric
+        Scores them.
+    seeds : SeedSource
+        Names every seed.
+    n_rounds, n_architectures : int
+        How often the strategy is asked, and for how many.
+    first_architecture : Architecture or None
+        Trial 0.
+    weight_sharing : bool
+        Whether children inherit weights from the store.
+    progress : Progress
+        Shows it.
+    """
+
+    def __init__(
+        self,
+        *,
+        space: SearchSpace,
+        strategy: Strategy,
+        trainer: Trainer,
+        metric: ValidationMetric,
+        seeds: SeedSource,
+        n_rounds: int,
+        n_architectures: int,
+        first_architecture: Architecture | None,
+        weight_sharing: bool,
+        progress: Progress,
+    ) -> None:
+        self.space = space
+        self.strategy = strategy
+        self.trainer = trainer
+        self.metric = metric
+        self.seeds = seeds
+        self.n_rounds = n_rounds
+        self.n_architectures = n_architectures
+        self.first_architecture = first_architecture
+        self.progress = progress
+        self.store = BigramWeightStore() if weight_sharing else None
+        self.history = SearchHistory()
+        self._seen: set[Architecture] = set()
+        # Weights of the best child alone: a search's memory does not grow.
+        self._best: tuple[int, TrainingResult] | None = None
+
+    def run(self) -> None:
+        """Run all rounds, or as many as the space holds architectures for.
+
+        An interrupt (Ctrl-C) ends the search with the trials of the finished rounds.
+
+        Raises
+        ------
+        ValueError
+            If every child failed.
+        """
+        self.strategy.setup(self.space, self.seeds.seed("strategy"))
+        try:
+            for number in range(self.n_rounds):
+                if not self._run_round(number):
+                    break
+        except KeyboardInterrupt:
+            if self._best is None:
+                raise
+            warnings.warn(
+                f"The search was interrupted after {len(self.history)} trials; the "
+                "best of them is used.",
+                UserWarning,
+                stacklevel=3,
+            )
+        if self._best is None:
+            rate = self.trainer.settings.learning_rate_init
+            raise ValueError(
+                f"The loss of every child ({len(self.history)} architectures) became "
+                f"NaN or infinite. Decrease learning_rate_init (currently {rate}) or "
+                "look for extreme values in X."
+            )
+
+    def _run_round(self, number: int) -> bool:
+        start = time.perf_counter()
+        proposed = self._propose(first=number == 0)
+        if not proposed:
+            return False
+        predicted = self._predict(proposed)
+        trained_at = time.perf_counter()
+        trials, results = [], []
+        jobs = [self._job(architecture) for architecture in proposed]
+        for result, prediction in zip(self.trainer.train(jobs), predicted, strict=True):
+            trials.append(self._trial(number, result, prediction))
+            results.append(result)
+            self._show(trials)
+        seconds_training = time.perf_counter() - trained_at
+        self._record(trials, results)
+        told = self.history.trials[-len(trials) :]
+        self.strategy.tell(proposed, [trial.reward for trial in told])
+        self._record_round(number, told, time.perf_counter() - start, seconds_training)
+        return True
+
+    def _propose(self, *, first: bool) -> list[Architecture]:
+        """Ask for a round's architectures and keep those that are new."""
+        proposed: list[Architecture] = []
+        if first and self.first_architecture is not None:
+            proposed.append(self.first_architecture)
+            self._seen.add(self.first_architecture)
+        n = self.n_architectures - len(proposed)
+        asked = self.strategy.ask(n)
+        for architecture in asked:
+            if architecture not in self.space:
+                raise ValueError(
+                    f"ask() of {type(self.strategy).__name__} must return architectures "
+                    f"of the space it was set up with. Got {architecture!r} instead."
+                )
+            if architecture not in self._seen:
+                self._seen.add(architecture)
+                proposed.append(architecture)
+        return proposed
+
+    def _predict(self, proposed: Sequence[Architecture]) -> Sequence[float]:
+        if not hasattr(self.strategy, "predict"):
+            return [math.nan] * len(proposed)
+        predicted: Sequence[float] = self.strategy.predict(proposed)
+        return predicted
+
+    def _job(self, architecture: Architecture) -> TrainingJob:
+        inherited = None if self.store is None else self.store.retrieve(architecture)
+        return TrainingJob(
+            architecture, self.seeds.seed("search", architecture), inherited
+        )
+
+    def _trial(self, number: int, result: TrainingResult, predicted: float) -> Trial:
+        score = reward = math.nan
+        if not result.failed:
+            assert result.validation_probabilities is not None
+            score = self.metric.score(result.validation_probabilities)
+            reward = self.metric.reward(score, result.validation_loss)
+        data = self.trainer.data
+        failed = not math.isfinite(reward)
+        return Trial(
+            architecture=result.architecture,
+            round=number,
+            status=FAILED if failed else TRAINED,
+            score=math.nan if failed else score,
+            loss=result.validation_loss,
+            predicted_score=float(predicted),
+            reward=reward,
+            n_parameters=result.architecture.n_parameters(
+                data.X.shape[1], data.n_outputs
+            ),
+            n_iter=result.n_iter,
+            time=result.time,
+        )
+
+    def _record(
+        self, trials: Sequence[Trial], results: Sequence[TrainingResult]
+    ) -> None:
+        """Append a finished round and write its weights to the store, in its order."""
+        known = [t.reward for t in (*self.history.trials, *trials)]
+        worst = min((r for r in known if math.isfinite(r)), default=0.0)
+        for trial, result in zip(trials, results, strict=True):
+            if trial.status == FAILED:
+                self.history.record(replace(trial, reward=worst))
+                continue
+            self.history.record(trial)
+            if self.store is not None:
+                self.store.add(trial.architecture, result.weights, trial.reward)
+            index = len(self.history) - 1
+            if (
+                self._best is None
+                or trial.reward > self.history.trials[self._best[0]].reward
+            ):
+                self._best = index, result
+
+    def _record_round(
+        self,
+        number: int,
+        trials: Sequence[Trial],
+        seconds: float,
+        seconds_training: float,
+    ) -> None:
+        scores = [trial.score for trial in trials if trial.status == TRAINED]
+        report: dict[str, Any] = getattr(self.strategy, "report", dict)()
+        self.history.record_round(
+            round=number,
+            n_trials=len(trials),
+            mean_score=float(np.mean(scores)) if scores else math.nan,
+            best_score=max(scores, default=math.nan),
+            time=seconds,
+            time_children=seconds_training,
+            **report,
+        )
+        best = self._best_score(())
+        self.progress.round(number + 1, self.n_rounds, len(self.history), best)
+
+    def _best_score(self, unrecorded: Sequence[Trial]) -> float:
+        trials = (*self.history.trials, *unrecorded)
+        return max((t.score for t in trials if t.status == TRAINED), default=math.nan)
+
+    def _show(self, trials: Sequence[Trial]) -> None:
+        last = trials[-1]
+        self.progress.trial(last.architecture, last.score, self._best_score(trials))
+
+    def choose(self, trainer: Trainer, n_finalists: int) -> Choice:
+        """Train the best trials again from scratch and choose among those.
+
+        Shared weights and few epochs only rank. Of the finalists that equal the best
+        within the noise of the validation rows, the smallest is chosen.
+
+        Parameters
+        ----------
+        trainer : Trainer
+            Trains finalists: longer than children, without shared weights.
+        n_finalists : int
+            How many; 0 takes the best trial as it is. The first architecture is among
+            two or more.
+
+        Returns
+        -------
+        Choice
+            The trial, its validation score and its training.
+        """
+        assert self._best is not None
+        trials = self.history.trials
+        ranked = self.history.best_first()[: n_finalists or 1]
+        if self.first_architecture is not None and n_finalists > 1 and 0 not in ranked:
+            ranked = [
+                *ranked[:-1],
+                *([0] if trials[0].status == TRAINED else ranked[-1:]),
+            ]
+        results: dict[int, TrainingResult] = {}
+        if n_finalists:
+            jobs = [
+                TrainingJob(
+                    trials[i].architecture,
+                    self.seeds.seed("finalist", trials[i].architecture),
+                )
+                for i in ranked
+            ]
+            results = self._train_finalists(trainer, ranked, jobs)
+        if not results:
+            index, result = self._best
+            return Choice(index, trials[index].score, result, {})
+        indices = list(results)
+        probabilities = [results[i].validation_probabilities for i in indices]
+        _, equals = self.metric.equals_of_best(
+            [p for p in probabilities if p is not None],
+            np.random.default_rng(self.seeds.seed("choice")),
+        )
+        chosen = min(
+            (indices[position] for position in equals),
+            key=lambda i: (trials[i].n_parameters, i),
+        )
+        chosen_probabilities = results[chosen].validation_probabilities
+        assert chosen_probabilities is not None
+        score = self.metric.score(chosen_probabilities)
+        return Choice(chosen, score, results[chosen], results)
+
+    @staticmethod
+    def _train_finalists(
+        trainer: Trainer, indices: Sequence[int], jobs: Sequence[TrainingJob]
+    ) -> dict[int, TrainingResult]:
+        """Train and return those that did not fail, as far as time allowed."""
+        trained: list[TrainingResult] = []
+        try:
+            trained.extend(trainer.train(jobs))
+        except KeyboardInterrupt:
+            warnings.warn(
+                f"Interrupted after {len(trained)} of {len(jobs)} finalists; the "
+                "choice is among these.",
+                UserWarning,
+                stacklevel=4,
+            )
+        return {
+            index: result
+            for index, result in zip(indices, trained, strict=False)
+            if not result.failed
+        }

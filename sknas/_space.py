@@ -1,0 +1,350 @@
+"""The description of a network and the set of all descriptions a search may visit."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TypeAlias
+
+import numpy as np
+
+ACTIVATIONS = ("sigmoid", "tanh", "relu", "elu")
+DROPOUT = "dropout"
+INPUT = "input"
+OUTPUT = "output"
+
+DenseLayer: TypeAlias = tuple[int, str]
+Layer: TypeAlias = DenseLayer | str
+Bigram: TypeAlias = tuple[Layer, Layer]
+
+
+def _check_layer(layer: object) -> Layer:
+    if isinstance(layer, str) and layer == DROPOUT:
+        return DROPOUT
+    if isinstance(layer, (tuple, list)) and len(layer) == 2:
+        width, activation = layer
+        is_width = isinstance(width, (int, np.integer)) and not isinstance(width, bool)
+        if is_width and width >= 1 and activation in ACTIVATIONS:
+            return int(width), str(activation)
+    raise ValueError(
+        "A layer of an Architecture must be 'dropout' or a pair (width, activation) "
+        f"with an integer width >= 1 and an activation of {list(ACTIVATIONS)}. "
+        f"Got {layer!r} instead."
+    )
+
+
+@dataclass(frozen=True, repr=False)
+class Architecture:
+    """The hidden layers of a multilayer perceptron, from the input to the output.
+
+    The output layer is not named: its width and activation follow from the targets.
+    Instances are immutable, hashable and compare by value.
+
+    Parameters
+    ----------
+    *layers : tuple of (int, str) or 'dropout'
+        Dense layers as ``(width, activation)`` with an activation of ``'sigmoid'``,
+        ``'tanh'``, ``'relu'`` or ``'elu'``; ``'dropout'`` drops units of the layer
+        before it. The first layer is dense, and no two dropouts follow each other.
+
+    Attributes
+    ----------
+    layers : tuple
+        The layers as given.
+
+    Raises
+    ------
+    ValueError
+        If a layer is malformed or dropout stands first or twice in a row.
+
+    Notes
+    -----
+    The form of section 5.2 of [1]_, without the final layer.
+
+    References
+    ----------
+    .. [1] F. Minutoli and M. Ciranni, "Neural Architecture Search: An overview".
+
+    Examples
+    --------
+    >>> from sknas import Architecture
+    >>> architecture = Architecture((256, "elu"), "dropout", (64, "relu"))
+    >>> architecture
+    Architecture((256, 'elu'), 'dropout', (64, 'relu'))
+    >>> architecture.hidden_layer_sizes
+    (256, 64)
+    """
+
+    layers: tuple[Layer, ...]
+
+    def __init__(self, *layers: Layer) -> None:
+        checked = tuple(_check_layer(layer) for layer in layers)
+        if not checked or checked[0] == DROPOUT:
+            raise ValueError(
+                f"An Architecture must begin with a dense layer. Got {layers!r} instead."
+            )
+        if any(a == b == DROPOUT for a, b in itertools.pairwise(checked)):
+            raise ValueError(
+                "An Architecture must not hold 'dropout' twice in a row. "
+                f"Got {layers!r} instead."
+            )
+        object.__setattr__(self, "layers", checked)
+
+    def __repr__(self) -> str:
+        return f"Architecture({', '.join(map(repr, self.layers))})"
+
+    @property
+    def dense_layers(self) -> tuple[DenseLayer, ...]:
+        """The dense layers alone, as (width, activation) pairs."""
+        return tuple(layer for layer in self.layers if not isinstance(layer, str))
+
+    @property
+    def hidden_layer_sizes(self) -> tuple[int, ...]:
+        """The widths, in the form of the parameter of ``MLPClassifier``."""
+        return tuple(width for width, _ in self.dense_layers)
+
+    @property
+    def dropout_after(self) -> tuple[bool, ...]:
+        """For each dense layer, whether dropout follows it."""
+        following = (*self.layers[1:], OUTPUT)
+        return tuple(
+            after == DROPOUT
+            for layer, after in zip(self.layers, following, strict=True)
+            if layer != DROPOUT
+        )
+
+    def bigrams(self) -> tuple[Bigram, ...]:
+        """Adjacent dense layers, one pair for each weight matrix.
+
+        Dropout has no weights and is passed over; ``'input'`` and ``'output'`` are
+        layers. This pair is the key under which weights are shared.
+
+        Returns
+        -------
+        tuple of (layer, layer)
+            As many pairs as there are weight matrices.
+        """
+        return tuple(itertools.pairwise((INPUT, *self.dense_layers, OUTPUT)))
+
+    def n_parameters(self, n_inputs: int, n_outputs: int) -> int:
+        """Count weights and biases.
+
+        Parameters
+        ----------
+        n_inputs : int
+            Columns of the encoded table.
+        n_outputs : int
+            Units of the output layer.
+
+        Returns
+        -------
+        int
+            The number of trainable parameters.
+        """
+        widths = (n_inputs, *self.hidden_layer_sizes, n_outputs)
+        return sum((a + 1) * b for a, b in itertools.pairwise(widths))
+
+
+@dataclass(frozen=True)
+class SearchSpace:
+    """All architectures that can be written with a vocabulary of layers.
+
+    A sequence of tokens is at least one dense layer, has no dropout first or twice in
+    a row, and ends with the output layer, which counts towards ``max_layers``.
+
+    Parameters
+    ----------
+    layer_widths : tuple of int
+        Widths of dense layers.
+    activations : tuple of str
+        Activations of dense layers.
+    max_layers : int
+        Longest sequence of tokens, dropout and the output layer counted.
+    dropout : bool, default=True
+        Whether dropout is in the vocabulary.
+
+    Attributes
+    ----------
+    vocabulary : tuple
+        One entry a token: every (width, activation) pair, then ``'dropout'`` if it is
+        in the space, last ``'output'``, the token that ends a sequence.
+    log_prior : ndarray of shape (max_layers, 2, n_tokens)
+        Log-probability of each next token, given how many tokens there are and
+        whether the last one is dropout (1) or not (0). Every depth that is allowed is
+        equally likely, and among the layers every token. Illegal tokens have
+        ``-inf``. A random search draws from it; an untrained controller nearly does.
+
+    Notes
+    -----
+    Section 5.1 of the paper: widths 8 to 512, four activations, ten layers.
+
+    Examples
+    --------
+    >>> from sknas import Architecture, SearchSpace
+    >>> space = SearchSpace((8, 16), ("relu",), max_layers=3)
+    >>> space.n_architectures
+    8
+    >>> space.encode(Architecture((16, "relu"), "dropout"))
+    (1, 2, 3)
+    >>> space.decode((1, 3))
+    Architecture((16, 'relu'))
+    """
+
+    layer_widths: tuple[int, ...]
+    activations: tuple[str, ...]
+    max_layers: int
+    dropout: bool = True
+
+    @cached_property
+    def vocabulary(self) -> tuple[Layer, ...]:
+        dense = itertools.product(self.layer_widths, self.activations)
+        return (*dense, *([DROPOUT] if self.dropout else []), OUTPUT)
+
+    @cached_property
+    def _token_of(self) -> dict[Layer, int]:
+        return {layer: token for token, layer in enumerate(self.vocabulary)}
+
+    @property
+    def n_tokens(self) -> int:
+        """Size of the vocabulary."""
+        return len(self.vocabulary)
+
+    @property
+    def end_token(self) -> int:
+        """The token of the output layer."""
+        return self.n_tokens - 1
+
+    @property
+    def dropout_token(self) -> int | None:
+        """The token of dropout, None where the space has none."""
+        return self.n_tokens - 2 if self.dropout else None
+
+    @cached_property
+    def log_prior(self) -> np.ndarray:
+        n_dense = len(self.layer_widths) * len(self.activations)
+        prior = np.zeros((self.max_layers, 2, self.n_tokens))
+        for n_before, after_dropout in itertools.product(
+            range(self.max_layers), (0, 1)
+        ):
+            row = prior[n_before, after_dropout]
+            # Of the hidden depths still possible, 1/(max_layers - n_before) each.
+            end = 1 / (self.max_layers - n_before) if n_before else 0.0
+            row[:n_dense] = 1
+            if self.dropout_token is not None and n_before and not after_dropout:
+                row[self.dropout_token] = 1
+            row *= (1 - end) / row.sum()
+            row[self.end_token] = end
+        with np.errstate(divide="ignore"):
+            return np.log(prior)
+
+    @cached_property
+    def n_architectures(self) -> int:
+        """How many different architectures the space holds."""
+        n_dense = len(self.layer_widths) * len(self.activations)
+        total, ending_dense, ending_dropout = 0, n_dense, 0
+        for _ in range(self.max_layers - 1):
+            total += ending_dense + ending_dropout
+            ending_dense, ending_dropout = (
+                n_dense * (ending_dense + ending_dropout),
+                ending_dense if self.dropout else 0,
+            )
+        return total
+
+    def __contains__(self, architecture: object) -> bool:
+        return (
+            isinstance(architecture, Architecture)
+            and len(architecture.layers) < self.max_layers
+            and all(layer in self._token_of for layer in architecture.layers)
+        )
+
+    def __iter__(self) -> Iterator[Architecture]:
+        """Every architecture once, short ones first."""
+        for n_hidden in range(1, self.max_layers):
+            for layers in itertools.product(self.vocabulary[:-1], repeat=n_hidden):
+                try:
+                    yield Architecture(*layers)
+                except ValueError:  # dropout first or twice in a row
+                    continue
+
+    def encode(self, architecture: Architecture) -> tuple[int, ...]:
+        """Write an architecture as tokens, the end token last.
+
+        Parameters
+        ----------
+        architecture : Architecture
+            An architecture of this space.
+
+        Returns
+        -------
+        tuple of int
+            One token a layer, and the end token.
+
+        Raises
+        ------
+        ValueError
+            If the architecture is not in the space.
+        """
+        if architecture not in self:
+            raise ValueError(f"{architecture!r} is not in {self!r}.")
+        return (
+            *(self._token_of[layer] for layer in architecture.layers),
+            self.end_token,
+        )
+
+    def decode(self, tokens: Sequence[int]) -> Architecture:
+        """Read tokens up to the first end token.
+
+        Parameters
+        ----------
+        tokens : sequence of int
+            A legal sequence, with or without end token.
+
+        Returns
+        -------
+        Architecture
+            What the tokens describe.
+        """
+        hidden = itertools.takewhile(lambda token: token != self.end_token, tokens)
+        return Architecture(*(self.vocabulary[token] for token in hidden))
+
+    def sample(self, generator: np.random.Generator) -> Architecture:
+        """Draw one architecture from the prior.
+
+        Parameters
+        ----------
+        generator : numpy.random.Generator
+            Source of the draw.
+
+        Returns
+        -------
+        Architecture
+            An architecture of the space.
+        """
+        prior = np.exp(self.log_prior)
+        tokens: list[int] = []
+        while not tokens or tokens[-1] != self.end_token:
+            after_dropout = bool(tokens) and tokens[-1] == self.dropout_token
+            row = prior[len(tokens), int(after_dropout)]
+            tokens.append(int(generator.choice(self.n_tokens, p=row)))
+        return self.decode(tokens)
+
+    def strong_architecture(self) -> Architecture:
+        """Build what a practitioner would try first.
+
+        Three layers of 256 rectified units, each followed by dropout, or what of this
+        the space can express: the nearest width, its first activation where there is
+        no ``'relu'``, fewer layers where ``max_layers`` is short.
+
+        Returns
+        -------
+        Architecture
+            An architecture of the space.
+        """
+        width = min(self.layer_widths, key=lambda width: abs(width - 256))
+        activation = "relu" if "relu" in self.activations else self.activations[0]
+        block: tuple[Layer, ...] = ((width, activation),)
+        if self.dropout:
+            block = (*block, DROPOUT)
+        return Architecture(*(block * 3)[: self.max_layers - 1])

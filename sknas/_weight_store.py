@@ -1,0 +1,75 @@
+"""One-shot sharing: weights kept by the pair of layers they connect (paper 4.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+
+from sknas._space import Architecture, Bigram
+
+Weights: TypeAlias = tuple[np.ndarray, np.ndarray]
+
+
+class _Entry(NamedTuple):
+    score: float
+    weights: Weights
+
+
+class BigramWeightStore:
+    """Weights of the best child seen so far for each pair of adjacent dense layers.
+
+    Everything goes in and comes out as a copy. Within a child that holds a pair
+    twice, the pair nearer to the input is kept.
+    """
+
+    def __init__(self) -> None:
+        self._entries: dict[Bigram, _Entry] = {}
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __contains__(self, bigram: Bigram) -> bool:
+        return bigram in self._entries
+
+    def add(
+        self, architecture: Architecture, weights: Sequence[Weights], score: float
+    ) -> None:
+        """Offer a child's weights; each pair keeps those of the better score.
+
+        Parameters
+        ----------
+        architecture : Architecture
+            What the child was built from.
+        weights : sequence of (ndarray of shape (n_in, n_out), ndarray of shape (n_out,))
+            One weight matrix and bias for each of ``architecture.bigrams()``.
+        score : float
+            Of two children with the same pair, the one with more stays; of equals,
+            the one that came first.
+        """
+        offered: dict[Bigram, Weights] = {}
+        for bigram, layer_weights in zip(architecture.bigrams(), weights, strict=True):
+            offered.setdefault(bigram, layer_weights)
+        for bigram, (coef, intercept) in offered.items():
+            if bigram not in self._entries or score > self._entries[bigram].score:
+                self._entries[bigram] = _Entry(score, (coef.copy(), intercept.copy()))
+
+    def retrieve(self, architecture: Architecture) -> list[Weights | None]:
+        """Look up each pair of an architecture.
+
+        Returns
+        -------
+        list of (ndarray, ndarray) or None
+            One entry for each of ``architecture.bigrams()``, None where the pair is
+            not in the store.
+        """
+        found: list[Weights | None] = []
+        for bigram in architecture.bigrams():
+            entry = self._entries.get(bigram)
+            if entry is None:
+                found.append(None)
+            else:
+                coef, intercept = entry.weights
+                found.append((coef.copy(), intercept.copy()))
+        return found
