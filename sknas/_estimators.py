@@ -140,7 +140,7 @@ class NASMLPClassifier(ClassifierMixin, BaseEstimator):
     solver : {'adamw', 'adam'}, default='adamw'
         Optimiser of the networks.
 
-    alpha : float, default=0.05
+    alpha : float, default=0.3
         Weight decay. With ``solver='adamw'`` it is decoupled: weights shrink by
         ``alpha`` times the learning rate a step. With ``solver='adam'`` it is the
         strength of the L2 term, divided by the batch size as in `MLPClassifier`.
@@ -394,7 +394,7 @@ class NASMLPClassifier(ClassifierMixin, BaseEstimator):
         predictor_candidates: int = 4,
         predictor_bonus: float = 0.0,
         solver: str = "adamw",
-        alpha: float = 0.05,
+        alpha: float = 0.3,
         learning_rate: str = "cosine",
         learning_rate_init: float = 0.002,
         batch_size: int | str = "auto",

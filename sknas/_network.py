@@ -138,7 +138,9 @@ class StackedMLP:
         widths = (n_features, *architecture.hidden_layer_sizes, n_outputs)
         self._shapes = list(itertools.pairwise(widths))
         self._n_weights, self._offsets, size = self._layout()
-        self.parameters = torch.zeros((n_children, size), device=device)
+        self.parameters = torch.zeros(
+            (n_children, size), dtype=torch.float32, device=device
+        )
         self.gradients = torch.zeros_like(self.parameters)
         self.weights, self.biases = self._views(self.parameters)
         self._weight_gradients, self._bias_gradients = self._views(self.gradients)
@@ -191,14 +193,12 @@ class StackedMLP:
             One entry a layer.
         """
         for layer, (n_in, n_out) in enumerate(self._shapes):
-            rectifies = self._activations[layer : layer + 1] in (
-                [r] for r in _RECTIFIERS
-            )
+            is_hidden = layer < len(self._activations)
+            rectifies = is_hidden and self._activations[layer] in _RECTIFIERS
             bound = math.sqrt(6 / n_in) if rectifies else math.sqrt(6 / (n_in + n_out))
-            drawn = torch.empty((n_in, n_out)).uniform_(
-                -bound, bound, generator=generator
-            )
-            bias = torch.zeros(n_out)
+            drawn = self.parameters.new_empty((n_in, n_out), device="cpu")
+            drawn.uniform_(-bound, bound, generator=generator)
+            bias = drawn.new_zeros(n_out)
             given = inherited[layer] if inherited is not None else None
             if given is not None:
                 drawn, bias = torch.tensor(given[0]), torch.tensor(given[1])
@@ -227,8 +227,8 @@ class StackedMLP:
     def _workspace(self, n_rows: int) -> _Workspace:
         if n_rows not in self._workspaces:
             shapes = [(self.n_children, n_rows, width) for _, width in self._shapes]
-            hidden = [torch.empty(shape, device=self.device) for shape in shapes]
-            gradients = [torch.empty(shape, device=self.device) for shape in shapes]
+            hidden = [self.parameters.new_empty(shape) for shape in shapes]
+            gradients = [self.parameters.new_empty(shape) for shape in shapes]
             dropped = list(hidden)
             random_bytes: list[Tensor] = []
             masks: list[Tensor | None] = []

@@ -60,17 +60,9 @@ class SmoothClipScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         """
         del y
         X = validate_data(self, X, dtype=np.float64, ensure_all_finite="allow-nan")
-        # An all-missing column has no quartiles; it is a constant like any other.
-        X = np.where(np.isnan(X).all(axis=0), 0.0, X)
-        quartiles = np.nanpercentile(X, [25, 50, 75], axis=0)
-        # Halved before they are subtracted: the difference of two finite numbers may
-        # overflow.
-        halves = X / 2
-        half_range = np.nanmax(halves, axis=0) - np.nanmin(halves, axis=0)
-        half_iqr = quartiles[2] / 2 - quartiles[0] / 2
-        scale = np.where(half_iqr > 0, 2 * half_iqr, half_range)
-        self.center_ = quartiles[1]
-        self.scale_ = np.where(scale > 0, scale, np.inf)
+        # A column at a time: the memory of a few columns, not of a few tables.
+        learned = np.array([_center_and_scale(column) for column in X.T])
+        self.center_, self.scale_ = learned.T
         return self
 
     def transform(self, X: np.ndarray) -> np.ndarray:
@@ -95,6 +87,18 @@ class SmoothClipScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         z = np.clip(z, -1e100, 1e100)
         clipped: np.ndarray = z / np.hypot(1, z / 3)
         return clipped
+
+
+def _center_and_scale(column: np.ndarray) -> tuple[float, float]:
+    """Return median and range of one column, NaN left out."""
+    present = column[~np.isnan(column)]
+    if not len(present):
+        return 0.0, np.inf
+    # Halved before they are subtracted: the difference of two finite numbers may
+    # overflow.
+    low, center, high = np.percentile(present, [25, 50, 75])
+    scale = 2 * (high / 2 - low / 2) or present.max() / 2 - present.min() / 2
+    return center, scale or np.inf
 
 
 class TableEncoder(TransformerMixin, BaseEstimator):

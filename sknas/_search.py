@@ -103,7 +103,7 @@ class Search:
     def run(self) -> None:
         """Run all rounds, or as many as the space holds architectures for.
 
-        An interrupt (Ctrl-C) ends the search with the trials of the finished rounds.
+        An interrupt (Ctrl-C) ends the search with the trials there are.
 
         Raises
         ------
@@ -141,10 +141,16 @@ class Search:
         trained_at = time.perf_counter()
         trials, results = [], []
         jobs = [self._job(architecture) for architecture in proposed]
-        for result, prediction in zip(self.trainer.train(jobs), predicted, strict=True):
-            trials.append(self._trial(number, result, prediction))
-            results.append(result)
-            self._show(trials)
+        try:
+            for result, prediction in zip(
+                self.trainer.train(jobs), predicted, strict=True
+            ):
+                trials.append(self._trial(number, result, prediction))
+                results.append(result)
+                self._show(trials)
+        except KeyboardInterrupt:
+            self._record(trials, results)
+            raise
         seconds_training = time.perf_counter() - trained_at
         self._record(trials, results)
         told = self.history.trials[-len(trials) :]
@@ -175,6 +181,11 @@ class Search:
         if not hasattr(self.strategy, "predict"):
             return [math.nan] * len(proposed)
         predicted: Sequence[float] = self.strategy.predict(proposed)
+        if len(predicted) != len(proposed):
+            raise ValueError(
+                f"predict() of {type(self.strategy).__name__} must return one reward an "
+                f"architecture. Got {len(predicted)} for {len(proposed)}."
+            )
         return predicted
 
     def _job(self, architecture: Architecture) -> TrainingJob:
@@ -276,14 +287,12 @@ class Search:
         """
         assert self._best is not None
         trials = self.history.trials
-        ranked = self.history.best_first()[: n_finalists or 1]
-        if self.first_architecture is not None and n_finalists > 1 and 0 not in ranked:
-            ranked = [
-                *ranked[:-1],
-                *([0] if trials[0].status == TRAINED else ranked[-1:]),
-            ]
+        ranked = self.history.best_first()
+        if self.first_architecture is not None and n_finalists > 1 and 0 in ranked:
+            ranked = [0, *(index for index in ranked if index != 0)]
+        ranked = ranked[:n_finalists]
         results: dict[int, TrainingResult] = {}
-        if n_finalists:
+        if ranked:
             jobs = [
                 TrainingJob(
                     trials[i].architecture,

@@ -241,7 +241,7 @@ class _Training:
         X, targets = self.X[order], self.targets[order]
         n_batches = math.ceil(n_rows / batch_size)
         schedule_iter = self.settings.schedule_iter or self.settings.max_iter
-        total_loss = torch.zeros(1, device=self.device)
+        total_loss = self.network.parameters.new_zeros(1)
         for batch in range(n_batches):
             rows = slice(batch * batch_size, (batch + 1) * batch_size)
             X_batch, targets_batch = X[None, rows], targets[None, rows]
@@ -309,7 +309,7 @@ class _Adam:
         self.settings = settings
         self.first_moment = torch.zeros_like(network.parameters)
         self.second_moment = torch.zeros_like(network.parameters)
-        self.n_steps = torch.zeros((), device=network.device)
+        self.n_steps = network.parameters.new_zeros(())
 
     def step(self, progress: float, n_rows: int) -> None:
         """Move the parameters along the gradients.

@@ -82,9 +82,7 @@ class ReinforceStrategy(SearchStrategy):
         modules = [m for m in (self._controller, self._predictor) if m is not None]
         self._parameters = [p for module in modules for p in module.parameters()]
         self._optimizer = torch.optim.Adam(self._parameters, lr=self.learning_rate)
-        self._schedule = torch.optim.lr_scheduler.LambdaLR(
-            self._optimizer, lambda step: 1 / (1 + self.learning_rate_decay * step)
-        )
+        self._n_updates = 0
         self._baseline: Baseline = (
             MovingAverageBaseline()
             if isinstance(self.baseline, str)
@@ -197,8 +195,10 @@ class ReinforceStrategy(SearchStrategy):
             loss.backward()
             norm = nn.utils.clip_grad_norm_(self._parameters, _MAX_GRADIENT_NORM)
             self._report["gradient_norm"] = float(norm)
+            decay = 1 + self.learning_rate_decay * self._n_updates
+            self._optimizer.param_groups[0]["lr"] = self.learning_rate / decay
             self._optimizer.step()
-            self._schedule.step()
+            self._n_updates += 1
 
     def _policy_loss(
         self, tokens: Tensor, rewards: Tensor, baseline: float
