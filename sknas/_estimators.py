@@ -26,7 +26,7 @@ from sknas._sklearn import (
     StrOptions,
     fit_context,
 )
-from sknas._space import ACTIVATIONS, Architecture, SearchSpace
+from sknas._space import ACTIVATIONS, Architecture, SearchSpace, canonical_activation
 
 # Everything that needs torch is imported by the methods that train, so that neither
 # importing this package nor predicting from a pickle pays for it.
@@ -171,7 +171,7 @@ class NASMLPClassifier(ClassifierMixin, BaseEstimator):
 
     refit : {'scratch', 'fine-tune'}, default='scratch'
         Whether the network is trained on all rows from new weights, or from those
-        that the winner of the search had.
+        that the chosen architecture had in validation.
 
     beta_1 : float, default=0.9
         Decay of Adam's first moment, in [0, 1).
@@ -661,7 +661,7 @@ class NASMLPClassifier(ClassifierMixin, BaseEstimator):
             raise self._invalid(
                 "layer_widths", "a non-empty sequence of different integers >= 1"
             )
-        names = ["sigmoid" if name == "logistic" else name for name in activations]
+        names = [canonical_activation(name) for name in activations]
         if (
             not names
             or not all(name in ACTIVATIONS for name in names)

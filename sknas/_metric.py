@@ -119,9 +119,11 @@ class ValidationMetric:
     ) -> tuple[int, list[int]]:
         """Find the best of several predictions and those no worse within the noise.
 
-        A candidate equals the best if its reward falls short of the best one's by no
-        more than the standard error of that difference, both measured on the same
-        bootstrap resamples of the validation rows.
+        What is compared is the score, or without `scoring` the mean log-probability of
+        the true classes. A candidate equals the best if it falls short by no more than
+        the standard error of the difference, measured on bootstrap resamples of the
+        validation rows. These hold each class as often as the rows do, so that a
+        metric that has a value on the rows has one on each resample.
 
         Parameters
         ----------
@@ -139,8 +141,11 @@ class ValidationMetric:
         """
         values = [self._merit(p, None) for p in candidates]
         best = int(np.argmax(values))
-        n = len(self._y)
-        resamples = [generator.integers(n, size=n) for _ in range(_N_RESAMPLES)]
+        by_class = [np.flatnonzero(self._y == code) for code in np.unique(self._y)]
+        resamples = [
+            np.concatenate([generator.choice(rows, len(rows)) for rows in by_class])
+            for _ in range(_N_RESAMPLES)
+        ]
         resampled = np.array(
             [[self._merit(p, rows) for rows in resamples] for p in candidates]
         )

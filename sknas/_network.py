@@ -14,7 +14,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -220,7 +219,7 @@ class StackedMLP:
         else:
             weights, biases = self._views(parameters)
         return [
-            (np.array(w[child].cpu()), np.array(b[child, 0].cpu()))
+            (w[child].cpu().numpy().copy(), b[child, 0].cpu().numpy().copy())
             for w, b in zip(weights, biases, strict=True)
         ]
 

@@ -4,8 +4,9 @@ from typing import Any
 
 #: Section 5.1 of the paper, with nothing of ours: no first architecture, no finalists,
 #: plain Adam, ten rounds of ten architectures of ten epochs, then fifty epochs of
-#: fine-tuning the winner from its inherited weights. The one deviation is that inputs
-#: are scaled, as they always are here.
+#: fine-tuning the winner from its inherited weights. The one setting that deviates is
+#: that inputs are scaled, as they always are here. How the method is carried out where
+#: the paper prints no formula, the user guide tells.
 #:
 #: What the paper's tables vary is a parameter: ``weight_sharing`` and
 #: ``accuracy_predictor`` (tables 1 to 3), ``controller_batch_size`` (tables 3 to 5),

@@ -20,12 +20,18 @@ Layer: TypeAlias = DenseLayer | str
 Bigram: TypeAlias = tuple[Layer, Layer]
 
 
+def canonical_activation(name: object) -> object:
+    """Translate scikit-learn's name of an activation to the one used here."""
+    return "sigmoid" if name == "logistic" else name
+
+
 def _check_layer(layer: object) -> Layer:
     if isinstance(layer, str) and layer == DROPOUT:
         return DROPOUT
     if isinstance(layer, (tuple, list)) and len(layer) == 2:
         width, activation = layer
         is_width = isinstance(width, (int, np.integer)) and not isinstance(width, bool)
+        activation = canonical_activation(activation)
         if is_width and width >= 1 and activation in ACTIVATIONS:
             return int(width), str(activation)
     raise ValueError(
@@ -45,8 +51,8 @@ class Architecture:
     Parameters
     ----------
     *layers : tuple of (int, str) or 'dropout'
-        Dense layers as ``(width, activation)`` with an activation of ``'sigmoid'``,
-        ``'tanh'``, ``'relu'`` or ``'elu'``; ``'dropout'`` drops units of the layer
+        Dense layers as ``(width, activation)`` with an activation of ``'sigmoid'``
+        (also written ``'logistic'``), ``'tanh'``, ``'relu'`` or ``'elu'``; ``'dropout'`` drops units of the layer
         before it. The first layer is dense, and no two dropouts follow each other.
 
     Attributes

@@ -274,7 +274,10 @@ class _Training:
         """Copy everything worth keeping to the CPU."""
         probabilities = None
         if self.best_log_probabilities is not None:
-            probabilities = self.best_log_probabilities.double().exp().cpu().numpy()
+            # Rows of 32-bit probabilities do not sum to 1 with 64 bits.
+            probabilities = (
+                self.best_log_probabilities.double().softmax(1).cpu().numpy()
+            )
         return TrainingResult(
             architecture=self.job.architecture,
             failed=self.failed,

@@ -26,7 +26,7 @@ class ReinforceStrategy(SearchStrategy):
 
     Parameters
     ----------
-    hidden_size : int, default=128
+    hidden_size : int, default=64
         Units of the LSTM.
     learning_rate : float, default=0.01
         Step size of Adam.
@@ -42,7 +42,7 @@ class ReinforceStrategy(SearchStrategy):
         Weight of the policy's entropy in the objective.
     accuracy_predictor : bool, default=True
         Whether to train the predictor, jointly with the policy.
-    predictor_candidates : int, default=1
+    predictor_candidates : int, default=4
         Sequences drawn for each one proposed; the predictor picks.
     predictor_bonus : float, default=0.0
         Weight of the predictor's absolute error in the reward.
@@ -51,7 +51,7 @@ class ReinforceStrategy(SearchStrategy):
     def __init__(
         self,
         *,
-        hidden_size: int = 128,
+        hidden_size: int = 64,
         learning_rate: float = 0.01,
         learning_rate_decay: float = 0.0,
         batch_size: int | None = None,
@@ -59,7 +59,7 @@ class ReinforceStrategy(SearchStrategy):
         baseline: float | str = "moving_average",
         entropy: float = 0.01,
         accuracy_predictor: bool = True,
-        predictor_candidates: int = 1,
+        predictor_candidates: int = 4,
         predictor_bonus: float = 0.0,
     ) -> None:
         self.hidden_size = hidden_size
