@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import math
 import time
 import warnings
@@ -12,37 +13,31 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import expit, log_softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils import check_array, check_consistent_length, column_or_1d
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from sknas._random import SeedSource
 from sknas._sklearn import (
     HasMethods,
     Interval,
-    InvalidParameterError,
     StrOptions,
     fit_context,
+    safe_indexing,
 )
-from sknas._space import ACTIVATIONS, Architecture, SearchSpace, canonical_activation
+from sknas._space import Architecture
 
 # Everything that needs torch is imported by the methods that train, so that neither
 # importing this package nor predicting from a pickle pays for it.
 if TYPE_CHECKING:
+    import torch
+
     from sknas._search import Choice, Search, Strategy
-    from sknas._trainer import TrainingData, TrainingResult, TrainingSettings
-
-# Rows passed through the network at once by predict: bounds its memory.
-_CHUNK = 8192
-
-_ACTIVATION_FUNCTIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-    "sigmoid": expit,
-    "tanh": np.tanh,
-    "relu": lambda z: np.maximum(z, 0),
-    "elu": lambda z: np.where(z > 0, z, np.expm1(np.minimum(z, 0))),
-}
+    from sknas._trainer import (
+        Trainer,
+        TrainingData,
+        TrainingResult,
+        TrainingSettings,
+    )
 
 
 class NASMLPClassifier(ClassifierMixin, BaseEstimator):
@@ -487,92 +482,63 @@ class NASMLPClassifier(ClassifierMixin, BaseEstimator):
         from sknas._device import resolve_device
         from sknas._metric import ValidationMetric
         from sknas._preprocessing import TableEncoder
-        from sknas._progress import Progress
-        from sknas._search import Search
         from sknas._split import split_rows
-        from sknas._trainer import Trainer, TrainingData
+        from sknas._trainer import TrainingData
+        from sknas._validation import (
+            check_class_labels,
+            check_first_architecture,
+            check_space,
+            check_table,
+        )
 
-        space = self._make_space()
-        first_architecture = self._make_first_architecture(space)
+        # 1. Validate.
+        space = check_space(self)
+        first_architecture = check_first_architecture(self, space)
         strategy = self._make_strategy()
         device = resolve_device(self.device)
-        X, y = self._check_table(X, reset=True), self._check_target(X, y)
-        classes, codes = np.unique(y, return_inverse=True)
+        X = check_table(self, X, reset=True)
+        classes, codes = np.unique(check_class_labels(self, X, y), return_inverse=True)
         seeds = SeedSource(self.random_state)
         rows, validation_rows = split_rows(
             codes, self.validation_fraction, seeds.seed("split")
         )
         metric = ValidationMetric(
-            self.scoring, classes, _take(X, validation_rows), codes[validation_rows]
+            self.scoring,
+            classes,
+            safe_indexing(X, validation_rows),
+            codes[validation_rows],
         )
         metric.check()
 
+        # 2. Encode.
         encoder = TableEncoder().fit(X)
-        encoded = encoder.transform(X, dtype=np.float32)
-        split_data = TrainingData(
-            encoded[rows],
-            codes[rows],
-            len(classes),
-            encoded[validation_rows],
-            codes[validation_rows],
-        )
+        data = TrainingData(encoder.transform(X, np.float32), codes, len(classes))
+        make_trainer = self._trainer_factory(seeds, device)
 
-        def make_trainer(data: TrainingData, settings: TrainingSettings) -> Trainer:
-            return Trainer(
-                data,
-                settings,
-                seed=seeds.seed("order of rows"),
-                device=device,
-                n_jobs=self.n_jobs,
-            )
-
-        progress = Progress(self.n_rounds * self.n_architectures, self.verbose)
+        # 3. Search, choose, refit.
         started = time.perf_counter()
-        search = Search(
+        search = self._make_search(
             space=space,
             strategy=strategy,
-            trainer=make_trainer(
-                split_data,
-                self._training_settings(
-                    len(rows), self.search_epochs, self.search_n_iter_no_change
-                ),
-            ),
+            make_trainer=make_trainer,
+            data=data.split(rows, validation_rows),
             metric=metric,
             seeds=seeds,
-            n_rounds=self.n_rounds,
-            n_architectures=self.n_architectures,
             first_architecture=first_architecture,
-            weight_sharing=bool(self.weight_sharing),
-            progress=progress,
         )
-        try:
-            search.run()
-        finally:
-            progress.close()
-        if self.n_finalists:
-            progress.stage("training the finalists again")
-        choice = search.choose(
-            make_trainer(
-                split_data,
-                self._training_settings(
-                    len(rows), self.max_iter, self.n_iter_no_change
-                ),
-            ),
-            self.n_finalists,
-        )
+        choice = self._run(search, make_trainer)
         chosen_at = time.perf_counter()
-        progress.stage(f"refitting {choice.result.architecture}")
-        result = self._refit(
-            choice, TrainingData(encoded, codes, len(classes)), seeds, make_trainer
-        )
+        search.progress.stage(f"refitting {choice.result.architecture}")
+        result = self._refit(choice, data, seeds, make_trainer)
 
+        # 4. Publish.
         self.classes_ = classes
         self.encoder_ = encoder
         self.device_ = str(device)
         self.search_time_ = chosen_at - started
         self.refit_time_ = time.perf_counter() - chosen_at
         self._publish_search(search, choice)
-        self._publish_network(result, choice, split_data, len(codes))
+        self._publish_network(result, choice, data)
         return self
 
     def predict(self, X: Any) -> np.ndarray:
@@ -621,84 +587,15 @@ class NASMLPClassifier(ClassifierMixin, BaseEstimator):
         ndarray of shape (n_samples, n_classes)
             In the order of `classes_`.
         """
+        from sknas._prediction import log_probabilities, predict_logits
+        from sknas._validation import check_table
+
         check_is_fitted(self)
-        X = self._check_table(X, reset=False)
-        encoded = self.encoder_.transform(X)
-        # With 64 bits: with 32, a row's result would depend on the rows beside it.
-        logits = np.empty((len(encoded), self.n_outputs_))
-        for start in range(0, len(encoded), _CHUNK):
-            rows = slice(start, start + _CHUNK)
-            logits[rows] = self._forward(encoded[rows])
-        if self.out_activation_ == "logistic":
-            logits = np.hstack([np.zeros_like(logits), logits])
-        log_proba: np.ndarray = log_softmax(logits, axis=1)
-        return log_proba
-
-    def _forward(self, hidden: np.ndarray) -> np.ndarray:
-        for layer, (coef, intercept) in enumerate(
-            zip(self.coefs_, self.intercepts_, strict=True)
-        ):
-            if layer:
-                _, activation = self.best_architecture_.dense_layers[layer - 1]
-                hidden = _ACTIVATION_FUNCTIONS[activation](hidden)
-            hidden = hidden @ coef + intercept
-        return hidden
-
-    def _invalid(self, parameter: str, rule: str) -> InvalidParameterError:
-        return InvalidParameterError(
-            f"The {parameter!r} parameter of {type(self).__name__} must be {rule}. "
-            f"Got {getattr(self, parameter)!r} instead."
+        encoded = self.encoder_.transform(check_table(self, X, reset=False))
+        logits = predict_logits(
+            encoded, self.best_architecture_, self.coefs_, self.intercepts_
         )
-
-    def _make_space(self) -> SearchSpace:
-        widths: list[Any] = list(self.layer_widths)
-        activations: list[Any] = list(self.activations)
-        if (
-            not widths
-            or not all(isinstance(w, Integral) and int(w) >= 1 for w in widths)
-            or len(set(widths)) < len(widths)
-        ):
-            raise self._invalid(
-                "layer_widths", "a non-empty sequence of different integers >= 1"
-            )
-        names = [canonical_activation(name) for name in activations]
-        if (
-            not names
-            or not all(name in ACTIVATIONS for name in names)
-            or len(set(names)) < len(names)
-        ):
-            raise self._invalid(
-                "activations",
-                f"a non-empty sequence of different names of {list(ACTIVATIONS)}",
-            )
-        return SearchSpace(
-            tuple(int(width) for width in widths),
-            tuple(names),
-            int(self.max_layers),
-            dropout=self.dropout > 0,
-        )
-
-    def _make_first_architecture(self, space: SearchSpace) -> Architecture | None:
-        first = self.first_architecture
-        if first is None:
-            return None
-        if isinstance(first, str):
-            return space.strong_architecture()
-        if not isinstance(first, Architecture):
-            try:
-                first = Architecture(*first)
-            except ValueError as error:
-                raise self._invalid(
-                    "first_architecture", f"a sequence of layers ({error})"
-                ) from error
-        if first not in space:
-            raise self._invalid(
-                "first_architecture",
-                "in the search space: widths of layer_widths, activations of "
-                "activations, 'dropout' only if dropout > 0, and at most max_layers - 1 "
-                f"= {space.max_layers - 1} layers",
-            )
-        return first
+        return log_probabilities(logits, self.out_activation_)
 
     def _make_strategy(self) -> Strategy:
         from sknas._strategies import RandomStrategy, ReinforceStrategy
@@ -748,54 +645,60 @@ class NASMLPClassifier(ClassifierMixin, BaseEstimator):
             schedule_iter=schedule_iter,
         )
 
-    def _check_table(self, X: Any, *, reset: bool) -> Any:
-        """Validate X, as far as possible with scikit-learn's own checks and words."""
-        from sknas._preprocessing import is_mixed_table
+    def _trainer_factory(
+        self, seeds: SeedSource, device: torch.device
+    ) -> Callable[[TrainingData, TrainingSettings], Trainer]:
+        from sknas._trainer import Trainer
 
-        if isinstance(X, (list, tuple)):
-            array = np.asarray(X)
-            # numpy turns the numbers of a mixed list into text.
-            X = np.asarray(X, dtype=object) if array.dtype.kind in "US" else array
-        if not is_mixed_table(X):
-            return validate_data(
-                self,
-                X,
-                reset=reset,
-                accept_sparse="csr",
-                ensure_all_finite="allow-nan",
-            )
-        if isinstance(X, np.ndarray):
-            if X.dtype.kind in "OUS":
-                X = check_array(
-                    X, dtype=object, ensure_all_finite=False, estimator=self
-                )
-        elif 0 in X.shape:
-            kind = "sample(s)" if X.shape[0] == 0 else "feature(s)"
-            raise ValueError(
-                f"Found array with 0 {kind} (shape={X.shape}) while a minimum of 1 is "
-                f"required by {type(self).__name__}."
-            )
-        return validate_data(self, X, reset=reset, skip_check_array=True)
+        return functools.partial(
+            Trainer, seed=seeds.seed("order of rows"), device=device, n_jobs=self.n_jobs
+        )
 
-    def _check_target(self, X: Any, y: Any) -> np.ndarray:
-        if y is None:
-            raise ValueError(
-                f"This {type(self).__name__} estimator requires y to be passed, but the "
-                "target y is None."
-            )
-        y = column_or_1d(y, warn=True)
-        check_array(y, ensure_2d=False, dtype=None, input_name="y", estimator=self)
-        check_consistent_length(X, y)
-        check_classification_targets(y)
-        target: np.ndarray = y
-        return target
+    def _make_search(
+        self,
+        *,
+        data: TrainingData,
+        make_trainer: Callable[[TrainingData, TrainingSettings], Trainer],
+        **parts: Any,
+    ) -> Search:
+        from sknas._progress import Progress
+        from sknas._search import Search
+
+        settings = self._training_settings(
+            len(data.X), self.search_epochs, self.search_n_iter_no_change
+        )
+        return Search(
+            trainer=make_trainer(data, settings),
+            n_rounds=self.n_rounds,
+            n_architectures=self.n_architectures,
+            weight_sharing=bool(self.weight_sharing),
+            progress=Progress(self.n_rounds * self.n_architectures, self.verbose),
+            **parts,
+        )
+
+    def _run(
+        self,
+        search: Search,
+        make_trainer: Callable[[TrainingData, TrainingSettings], Trainer],
+    ) -> Choice:
+        try:
+            search.run()
+        finally:
+            search.progress.close()
+        if self.n_finalists:
+            search.progress.stage("training the finalists again")
+        data = search.trainer.data
+        settings = self._training_settings(
+            len(data.X), self.max_iter, self.n_iter_no_change
+        )
+        return search.choose(make_trainer(data, settings), self.n_finalists)
 
     def _refit(
         self,
         choice: Choice,
         data: TrainingData,
         seeds: SeedSource,
-        make_trainer: Callable[[TrainingData, TrainingSettings], Any],
+        make_trainer: Callable[[TrainingData, TrainingSettings], Trainer],
     ) -> TrainingResult:
         """Train the choice on all rows; should that fail, keep what there is."""
         from sknas._trainer import TrainingJob
@@ -819,7 +722,7 @@ class NASMLPClassifier(ClassifierMixin, BaseEstimator):
                 "The refit was interrupted; the network has the weights that its "
                 "architecture had in validation.",
                 UserWarning,
-                stacklevel=3,
+                stacklevel=4,
             )
             return choice.result
         if result.failed:
@@ -827,11 +730,10 @@ class NASMLPClassifier(ClassifierMixin, BaseEstimator):
                 "The loss of the refit became NaN or infinite; the network has the "
                 "weights that its architecture had in validation.",
                 UserWarning,
-                stacklevel=3,
+                stacklevel=4,
             )
             return choice.result
-        refitted: TrainingResult = result
-        return refitted
+        return result
 
     def _publish_search(self, search: Search, choice: Choice) -> None:
         from sknas._history import columns_of
@@ -862,7 +764,6 @@ class NASMLPClassifier(ClassifierMixin, BaseEstimator):
         result: TrainingResult,
         choice: Choice,
         data: TrainingData,
-        n_rows: int,
     ) -> None:
         self.coefs_ = [coef.astype(np.float64) for coef, _ in result.weights]
         self.intercepts_ = [bias.astype(np.float64) for _, bias in result.weights]
@@ -872,11 +773,7 @@ class NASMLPClassifier(ClassifierMixin, BaseEstimator):
         self.validation_scores_ = choice.result.validation_scores
         self.best_validation_score_ = max(self.validation_scores_)
         self.n_iter_ = result.n_iter
-        self.t_ = result.n_iter * n_rows
+        self.t_ = result.n_iter * result.n_rows
         self.n_layers_ = len(self.coefs_) + 1
         self.n_outputs_ = data.n_outputs
         self.out_activation_ = data.output.name
-
-
-def _take(X: Any, rows: np.ndarray) -> Any:
-    return X.iloc[rows] if hasattr(X, "iloc") else X[rows]

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from scipy.optimize import minimize_scalar
+from scipy.special import log_softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.metrics import get_scorer
-from sklearn.utils import _safe_indexing
+
+from sknas._sklearn import safe_indexing
 
 _N_RESAMPLES = 100
 
@@ -81,7 +85,10 @@ class ValidationMetric:
         n_classes = len(self._classes)
         guess = np.full((len(self._y), n_classes), 1 / n_classes)
         try:
-            score = self.score(guess)
+            # A metric may well be undefined, and warn, where everything is one class.
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                score = self.score(guess)
         except Exception as error:
             raise ValueError(
                 f"scoring={self._scoring!r} cannot be computed on this target with "
@@ -105,7 +112,7 @@ class ValidationMetric:
         """
         X, y = self._X, self._y
         if rows is not None:
-            X, y = _safe_indexing(X, rows), y[rows]
+            X, y = safe_indexing(X, rows), y[rows]
             probabilities = probabilities[rows]
         predictions = _Predictions(self._classes, probabilities)
         return float(self._scorer(predictions, X, self._classes[y]))
@@ -120,7 +127,8 @@ class ValidationMetric:
         """Find the best of several predictions and those no worse within the noise.
 
         What is compared is the score, or without `scoring` the mean log-probability of
-        the true classes. A candidate equals the best if it falls short by no more than
+        the true classes at the temperature that suits each candidate: long training
+        makes networks over-confident, which costs log loss but no accuracy. A candidate equals the best if it falls short by no more than
         the standard error of the difference, measured on bootstrap resamples of the
         validation rows. These hold each class as often as the rows do, so that a
         metric that has a value on the rows has one on each resample.
@@ -139,6 +147,8 @@ class ValidationMetric:
         equals : list of int
             Positions of all that equal it, itself included.
         """
+        if self._by_loss:
+            candidates = [_tempered(p, self._y) for p in candidates]
         values = [self._merit(p, None) for p in candidates]
         best = int(np.argmax(values))
         by_class = [np.flatnonzero(self._y == code) for code in np.unique(self._y)]
@@ -160,3 +170,19 @@ class ValidationMetric:
             rows = np.arange(len(self._y))
         truth = probabilities[rows, self._y[rows]]
         return float(np.log(np.maximum(truth, np.finfo(np.float64).tiny)).mean())
+
+
+def _tempered(probabilities: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Sharpen or soften probabilities until the log loss is least."""
+    log_p = np.log(np.maximum(probabilities, np.finfo(np.float64).tiny))
+
+    def tempered(log_temperature: float) -> np.ndarray:
+        scaled: np.ndarray = log_softmax(log_p / math.exp(log_temperature), axis=1)
+        return scaled
+
+    def log_loss(log_temperature: float) -> float:
+        return -float(tempered(log_temperature)[np.arange(len(y)), y].mean())
+
+    best = minimize_scalar(log_loss, bounds=(-2, 2), method="bounded").x
+    softened: np.ndarray = np.exp(tempered(best))
+    return softened

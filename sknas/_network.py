@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from sknas._space import Architecture
-from sknas._weight_store import Weights
+from sknas._typing import Weights
 
 _aten = torch.ops.aten
 # A gradient becomes the gradient one step earlier, in place, given the layer's output.
@@ -132,7 +132,8 @@ class StackedMLP:
         self.device = device
         self._activations = [name for _, name in architecture.dense_layers]
         self._dropout_after = architecture.dropout_after
-        self._dropped_bytes = round(dropout * 256)
+        # At most 255: something is always kept.
+        self._dropped_bytes = min(round(dropout * 256), 255)
         self._keep_scale = 256 / (256 - self._dropped_bytes)
         widths = (n_features, *architecture.hidden_layer_sizes, n_outputs)
         self._shapes = list(itertools.pairwise(widths))

@@ -83,7 +83,7 @@ class SmoothClipScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             self, X, dtype=np.float64, ensure_all_finite="allow-nan", reset=False
         )
         with np.errstate(over="ignore"):  # clipped in the next line
-            z = (X - self.center_) / self.scale_
+            z = (X / 4 - self.center_ / 4) / (self.scale_ / 4)
         z = np.clip(z, -1e100, 1e100)
         clipped: np.ndarray = z / np.hypot(1, z / 3)
         return clipped
@@ -94,11 +94,11 @@ def _center_and_scale(column: np.ndarray) -> tuple[float, float]:
     present = column[~np.isnan(column)]
     if not len(present):
         return 0.0, np.inf
-    # Halved before they are subtracted: the difference of two finite numbers may
-    # overflow.
-    low, center, high = np.percentile(present, [25, 50, 75])
-    scale = 2 * (high / 2 - low / 2) or present.max() / 2 - present.min() / 2
-    return center, scale or np.inf
+    # The difference of two finite numbers may overflow; that of their quarters not.
+    quarters = present / 4
+    low, center, high = np.percentile(quarters, [25, 50, 75]).tolist()
+    scale = (high - low) or float(quarters.max() - quarters.min()) / 2
+    return 4 * center, min(4 * scale, np.finfo(np.float64).max) or np.inf
 
 
 class TableEncoder(TransformerMixin, BaseEstimator):
@@ -305,6 +305,8 @@ def _as_numbers(column: Any, name: object) -> np.ndarray:
     numbers = np.full(len(column), np.nan)
     present = ~_is_missing(column)
     try:
+        if getattr(column.dtype, "kind", "O") in "mM":
+            raise TypeError(f"its dtype is {column.dtype}.")
         numbers[present] = np.asarray(column[present], dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise ValueError(

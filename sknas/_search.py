@@ -122,7 +122,7 @@ class Search:
                 f"The search was interrupted after {len(self.history)} trials; the "
                 "best of them is used.",
                 UserWarning,
-                stacklevel=3,
+                stacklevel=5,
             )
         if self._best is None:
             rate = self.trainer.settings.learning_rate_init
@@ -231,10 +231,7 @@ class Search:
             if self.store is not None:
                 self.store.add(trial.architecture, result.weights, trial.reward)
             index = len(self.history) - 1
-            if (
-                self._best is None
-                or trial.reward > self.history.trials[self._best[0]].reward
-            ):
+            if index == self.history.best_first()[0]:
                 self._best = index, result
 
     def _record_round(
@@ -332,7 +329,7 @@ class Search:
                 f"Interrupted after {len(trained)} of {len(jobs)} finalists; the "
                 "choice is among these.",
                 UserWarning,
-                stacklevel=4,
+                stacklevel=6,
             )
         return {
             index: result

@@ -1,6 +1,7 @@
 """The one place for what scikit-learn does not promise to keep where it is."""
 
 from sklearn.base import _fit_context as fit_context
+from sklearn.utils import _safe_indexing as safe_indexing
 from sklearn.utils._param_validation import (
     HasMethods,
     Interval,
@@ -14,4 +15,5 @@ __all__ = [
     "InvalidParameterError",
     "StrOptions",
     "fit_context",
+    "safe_indexing",
 ]

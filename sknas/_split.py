@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 
 import numpy as np
-from sklearn.model_selection import train_test_split
 
 
 def split_rows(
@@ -14,15 +12,15 @@ def split_rows(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Split rows into training and validation, stratified as far as possible.
 
-    Every class is trained on. A class of one row is not validated; a table of one row
-    is trained and validated on it.
+    Every class has rows on both sides, but a class of one row is only trained on. A
+    table of one row is trained and validated on it.
 
     Parameters
     ----------
     y : ndarray of shape (n_rows,)
         Class codes from 0.
     validation_fraction : float
-        Share of the validation rows, at least one a class where there are two.
+        Share of each class that is for validation: at least one row, but not all.
     random_state : int
         Seed.
 
@@ -34,33 +32,38 @@ def split_rows(
         Positions of rows.
     """
     rows = np.arange(len(y))
-    n_validation = math.ceil(validation_fraction * len(y))
     if len(y) == 1:
         warnings.warn(
             "X has one row: architectures are validated on the row they are trained on.",
             UserWarning,
-            stacklevel=3,
+            stacklevel=4,
         )
         return rows, rows
-    is_single = np.bincount(y)[y] == 1
-    if is_single.any():
+    generator = np.random.default_rng(random_state)
+    counts = np.bincount(y)
+    if counts.max() == 1:
         warnings.warn(
-            f"The validation split cannot be stratified: {is_single.sum()} class(es) "
-            "have only one row, which is kept for training.",
+            "The validation split cannot be stratified: every class has only one row.",
             UserWarning,
-            stacklevel=3,
+            stacklevel=4,
         )
-    if is_single.all():
-        training, validation = train_test_split(
-            rows, test_size=min(n_validation, len(y) - 1), random_state=random_state
-        )
-        return training, validation
-    single, several = rows[is_single], rows[~is_single]
-    n_classes = len(np.unique(y[several]))
-    training, validation = train_test_split(
-        several,
-        test_size=min(max(n_validation, n_classes), len(several) - n_classes),
-        stratify=y[several],
-        random_state=random_state,
-    )
-    return np.concatenate([training, single]), validation
+        strata = [rows]
+    else:
+        if 1 in counts:
+            warnings.warn(
+                f"The validation split cannot be stratified: {(counts == 1).sum()} "
+                "class(es) have only one row, which is kept for training.",
+                UserWarning,
+                stacklevel=4,
+            )
+        strata = [np.flatnonzero(y == code) for code in np.flatnonzero(counts)]
+    # scikit-learn's splitters allot rows in proportion, which may leave a rare class
+    # without any on one side.
+    training, validation = [], []
+    for stratum in strata:
+        shuffled = generator.permutation(stratum)
+        wanted = max(round(validation_fraction * len(stratum)), 1)
+        n_validation = min(wanted, len(stratum) - 1)
+        validation.append(shuffled[:n_validation])
+        training.append(shuffled[n_validation:])
+    return np.concatenate(training), np.concatenate(validation)

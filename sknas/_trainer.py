@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import joblib
 import numpy as np
@@ -16,7 +16,7 @@ from torch.optim.adam import adam
 from sknas._device import single_thread
 from sknas._network import Output, SigmoidOutput, SoftmaxOutput, StackedMLP
 from sknas._space import Architecture
-from sknas._weight_store import Weights
+from sknas._typing import Weights
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,16 @@ class TrainingData:
     X_validation: np.ndarray | None = None
     y_validation: np.ndarray | None = None
 
+    def split(self, rows: np.ndarray, validation_rows: np.ndarray) -> TrainingData:
+        """Return some rows for training and some for validation."""
+        return replace(
+            self,
+            X=self.X[rows],
+            y=self.y[rows],
+            X_validation=self.X[validation_rows],
+            y_validation=self.y[validation_rows],
+        )
+
     @property
     def n_outputs(self) -> int:
         """One sigmoid unit for two classes, else a softmax unit a class (paper 5.1)."""
@@ -84,6 +94,7 @@ class TrainingResult:
     architecture: Architecture
     failed: bool
     weights: list[Weights]
+    n_rows: int
     n_iter: int
     best_iter: int
     time: float
@@ -284,6 +295,7 @@ class _Training:
             weights=[]
             if self.failed
             else self.network.extract(0, self.best_parameters),
+            n_rows=len(self.X),
             n_iter=len(self.loss_curve),
             best_iter=self.best_iter,
             time=seconds,

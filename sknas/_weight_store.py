@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, TypeAlias
-
-import numpy as np
+from typing import NamedTuple
 
 from sknas._space import Architecture, Bigram
-
-Weights: TypeAlias = tuple[np.ndarray, np.ndarray]
+from sknas._typing import Weights
 
 
 class _Entry(NamedTuple):

@@ -1,0 +1,116 @@
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from sknas import Architecture
+from sknas._history import FAILED, TRAINED, SearchHistory, Trial, columns_of
+
+
+def _trial(**values):
+    defaults = {
+        "architecture": Architecture((8, "relu")),
+        "round": 0,
+        "status": TRAINED,
+        "score": 0.5,
+        "loss": 0.7,
+        "predicted_score": math.nan,
+        "reward": 0.5,
+        "n_parameters": 10,
+        "n_iter": 3,
+        "time": 0.1,
+    }
+    return Trial(**{**defaults, **values})
+
+
+def _history(*trials):
+    history = SearchHistory()
+    for trial in trials:
+        history.record(trial)
+    return history
+
+
+def test_trials_become_columns_in_their_order():
+    deep = Architecture((8, "relu"), "dropout", (16, "tanh"))
+    history = _history(
+        _trial(score=0.5),
+        _trial(architecture=deep, score=0.9, round=1),
+        _trial(status=FAILED, score=math.nan),
+        _trial(score=0.9),
+    )
+    assert len(history) == 4
+    columns = history.to_dict()
+    assert list(columns) == [
+        "architecture",
+        "round",
+        "status",
+        "score",
+        "loss",
+        "predicted_score",
+        "reward",
+        "n_parameters",
+        "n_iter",
+        "time",
+        "rank_score",
+    ]
+    assert {len(column) for column in columns.values()} == {4}
+    assert columns["architecture"].dtype == object
+    assert columns["architecture"][1] == deep
+    assert columns["status"].tolist() == ["trained", "trained", "failed", "trained"]
+    # Equals share the better rank, failures the last.
+    assert columns["rank_score"].tolist() == [3, 1, 4, 1]
+    assert columns["rank_score"].dtype.kind == "i"
+
+
+def test_failed_trials_share_the_last_rank():
+    failed = _trial(status=FAILED, score=math.nan)
+    columns = _history(failed, _trial(score=-5.0), failed).to_dict()
+    assert columns["rank_score"].tolist() == [2, 1, 2]
+
+
+def test_columns_are_ready_for_a_data_frame():
+    frame = pd.DataFrame(_history(_trial(), _trial(score=0.9)).to_dict())
+    frame = frame.sort_values("rank_score")
+    assert frame["score"].tolist() == [0.9, 0.5]
+
+
+def test_the_best_come_first_and_of_equals_the_smallest():
+    history = _history(
+        _trial(reward=0.5, n_parameters=5),
+        _trial(reward=0.9, n_parameters=20),
+        _trial(reward=1.0, status=FAILED),
+        _trial(reward=0.9, n_parameters=10),
+        _trial(reward=0.9, n_parameters=10),
+    )
+    assert history.trained() == [0, 1, 3, 4]
+    assert history.best_first() == [3, 4, 1, 0]
+
+
+def test_an_empty_history_has_no_rows():
+    history = SearchHistory()
+    assert len(history) == 0
+    assert history.trained() == history.best_first() == []
+    assert history.rounds_to_dict() == {}
+
+
+def test_rounds_become_columns_and_what_one_lacks_is_nan():
+    history = SearchHistory()
+    history.record_round(round=0, n_trials=2)
+    history.record_round(round=1, n_trials=2, entropy=0.5)
+    columns = history.rounds_to_dict()
+    assert list(columns) == ["round", "n_trials", "entropy"]
+    np.testing.assert_array_equal(columns["entropy"], [math.nan, 0.5])
+    np.testing.assert_array_equal(columns["round"], [0, 1])
+
+
+def test_architectures_of_one_depth_stay_objects():
+    rows = [{"architecture": Architecture((width, "relu"))} for width in (8, 16)]
+    column = columns_of(rows)["architecture"]
+    assert column.shape == (2,)
+    assert all(isinstance(value, Architecture) for value in column)
+
+
+def test_a_trial_cannot_be_changed():
+    with pytest.raises(AttributeError, match="cannot assign to field 'score'"):
+        _trial().score = 1.0

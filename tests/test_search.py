@@ -1,0 +1,572 @@
+import itertools
+import math
+import warnings
+
+import numpy as np
+import pytest
+
+from sknas import Architecture, NASMLPClassifier, SearchSpace, _trainer
+from sknas._metric import ValidationMetric
+from sknas._progress import Progress
+from sknas._random import SeedSource
+from sknas._search import Search
+from sknas._strategies import RandomStrategy, ReinforceStrategy
+from sknas._trainer import TrainingData, TrainingResult, TrainingSettings
+
+SPACE = SearchSpace((8, 16), ("relu", "tanh"), 4)
+FIRST = Architecture((16, "relu"), (16, "relu"))
+Y = np.tile([0, 1], 20)
+
+
+class FakeTrainer:
+    """Trains nothing: a child's loss is a function of its architecture."""
+
+    def __init__(self, loss=None, *, interrupt_at=None):
+        X = np.zeros((len(Y), 3), np.float32)
+        self.data = TrainingData(X, Y, 2, X, Y)
+        self.settings = TrainingSettings(1, 1, 0.125)
+        self.loss = loss or (lambda a: 1 / sum(a.hidden_layer_sizes))
+        self.interrupt_at = interrupt_at
+        self.jobs = []
+
+    def train(self, jobs):
+        for job in jobs:
+            if len(self.jobs) == self.interrupt_at:
+                raise KeyboardInterrupt
+            self.jobs.append(job)
+            yield self._result(job)
+
+    def _result(self, job):
+        loss = self.loss(job.architecture)
+        failed = not math.isfinite(loss)
+        # The truth gets exp(-loss) in every row.
+        p = np.full(len(Y), 0.0 if failed else math.exp(-loss))
+        probabilities = np.where(Y[:, None] == [0, 1], p[:, None], 1 - p[:, None])
+        widths = (3, *job.architecture.hidden_layer_sizes, 1)
+        weights = [
+            (np.full((a, b), loss), np.full(b, loss))
+            for a, b in itertools.pairwise(widths)
+        ]
+        return TrainingResult(
+            architecture=job.architecture,
+            failed=failed,
+            weights=[] if failed else weights,
+            n_rows=4,
+            n_iter=1,
+            best_iter=1,
+            time=0.5,
+            loss_curve=[loss],
+            validation_scores=[0.5],
+            validation_loss=math.nan if failed else loss,
+            validation_probabilities=None if failed else probabilities,
+        )
+
+
+class ScriptedStrategy:
+    """Proposes what it is told to, and remembers what it hears."""
+
+    def __init__(self, *rounds):
+        self.rounds = list(rounds)
+        self.asked, self.told = [], []
+
+    def setup(self, space, random_state):
+        self.space, self.random_state = space, random_state
+
+    def ask(self, n):
+        self.asked.append(n)
+        return self.rounds.pop(0) if self.rounds else []
+
+    def tell(self, architectures, rewards):
+        self.told.append((list(architectures), list(rewards)))
+
+
+def _make_search(strategy, trainer, *, scoring=None, **settings):
+    settings = {
+        "n_rounds": 3,
+        "n_architectures": 2,
+        "first_architecture": None,
+        "weight_sharing": False,
+        **settings,
+    }
+    return Search(
+        space=SPACE,
+        strategy=strategy,
+        trainer=trainer,
+        metric=ValidationMetric(scoring, np.array([0, 1]), np.zeros((len(Y), 1)), Y),
+        seeds=SeedSource(0),
+        progress=Progress(1, 0),
+        **settings,
+    )
+
+
+A, B, C, D = (
+    Architecture((8, "relu")),
+    Architecture((16, "relu")),
+    Architecture((8, "tanh"), (8, "tanh")),
+    Architecture((16, "tanh"), "dropout", (16, "tanh")),
+)
+
+
+def _reward(architecture):
+    return math.exp(-1 / sum(architecture.hidden_layer_sizes))
+
+
+def test_what_is_asked_for_is_trained_told_and_recorded():
+    strategy, trainer = ScriptedStrategy([A, B], [C, D]), FakeTrainer()
+    search = _make_search(strategy, trainer)
+    search.run()
+    assert strategy.space is SPACE
+    # The third round got nothing: the search has ended.
+    assert strategy.asked == [2, 2, 2]
+    assert [job.architecture for job in trainer.jobs] == [A, B, C, D]
+    assert strategy.told == [
+        ([A, B], [pytest.approx(_reward(A)), pytest.approx(_reward(B))]),
+        ([C, D], [pytest.approx(_reward(C)), pytest.approx(_reward(D))]),
+    ]
+    results = search.history.to_dict()
+    assert results["architecture"].tolist() == [A, B, C, D]
+    assert results["round"].tolist() == [0, 0, 1, 1]
+    assert results["n_parameters"][0] == A.n_parameters(3, 1)
+    assert results["reward"] == pytest.approx([_reward(a) for a in (A, B, C, D)])
+    assert np.isnan(results["predicted_score"]).all()
+    rounds = search.history.rounds_to_dict()
+    assert rounds["round"].tolist() == [0, 1]
+    assert rounds["n_trials"].tolist() == [2, 2]
+
+
+def test_trial_zero_is_the_first_architecture_and_counts():
+    strategy, trainer = ScriptedStrategy([A], [B, C]), FakeTrainer()
+    search = _make_search(strategy, trainer, first_architecture=FIRST)
+    search.run()
+    assert strategy.asked[:2] == [1, 2]
+    assert trainer.jobs[0].architecture == FIRST
+    assert strategy.told[0][0] == [FIRST, A]
+    assert [trial.round for trial in search.history.trials] == [0, 0, 1, 1]
+
+
+def test_trial_zero_alone_may_fill_a_round():
+    strategy = ScriptedStrategy([], [A])
+    search = _make_search(
+        strategy, FakeTrainer(), n_architectures=1, first_architecture=FIRST
+    )
+    search.run()
+    assert strategy.asked[:2] == [0, 1]
+    assert [trial.architecture for trial in search.history.trials] == [FIRST, A]
+
+
+def test_duplicates_are_trained_and_told_once():
+    strategy = ScriptedStrategy([A, A, FIRST], [A, B], [A])
+    trainer = FakeTrainer()
+    _make_search(strategy, trainer, first_architecture=FIRST, n_rounds=5).run()
+    assert [job.architecture for job in trainer.jobs] == [FIRST, A, B]
+    assert [told for told, _ in strategy.told] == [[FIRST, A], [B]]
+
+
+@pytest.mark.parametrize(
+    "foreign", [Architecture((9, "relu")), ((8, "relu"),), None], ids=repr
+)
+def test_what_is_not_in_the_space_is_refused_by_name(foreign):
+    search = _make_search(ScriptedStrategy([foreign]), FakeTrainer())
+    with pytest.raises(
+        ValueError, match=r"ask\(\) of ScriptedStrategy must return architectures of"
+    ) as info:
+        search.run()
+    assert repr(foreign) in str(info.value)
+
+
+def test_a_strategy_may_predict_and_report():
+    class Predicting(ScriptedStrategy):
+        def predict(self, architectures):
+            return [0.125] * len(architectures)
+
+        def report(self):
+            return {"entropy": 2.0}
+
+    search = _make_search(Predicting([A, B], [C]), FakeTrainer())
+    search.run()
+    assert [t.predicted_score for t in search.history.trials] == [0.125] * 3
+    assert search.history.rounds_to_dict()["entropy"].tolist() == [2.0, 2.0]
+
+
+def test_predictions_of_another_length_are_refused():
+    class Predicting(ScriptedStrategy):
+        def predict(self, architectures):
+            return [0.125] * (len(architectures) + 1)
+
+    search = _make_search(Predicting([A, B]), FakeTrainer())
+    with pytest.raises(
+        ValueError, match=r"predict\(\) of Predicting must return one .* Got 3 for 2"
+    ):
+        search.run()
+
+
+def _loss_failing(*failing):
+    return lambda a: math.nan if a in failing else 1 / sum(a.hidden_layer_sizes)
+
+
+def test_a_failed_child_is_recorded_and_told_the_worst_reward():
+    strategy = ScriptedStrategy([A, B], [C, D])
+    search = _make_search(strategy, FakeTrainer(_loss_failing(B, C)))
+    search.run()
+    # So far the worst is A's, in both rounds.
+    assert strategy.told[0] == ([A, B], [pytest.approx(_reward(A))] * 2)
+    assert strategy.told[1][1] == pytest.approx([_reward(A), _reward(D)])
+    results = search.history.to_dict()
+    assert results["status"].tolist() == ["trained", "failed", "failed", "trained"]
+    assert np.isnan(results["score"]).tolist() == [False, True, True, False]
+    assert np.isnan(results["loss"]).tolist() == [False, True, True, False]
+    assert np.isfinite(results["reward"]).all()
+    rounds = search.history.rounds_to_dict()
+    assert rounds["best_score"].tolist() == [1.0, 1.0]
+
+
+def test_a_score_that_is_nan_is_a_failure():
+    def scoring(estimator, X, y):
+        del X, y
+        return math.nan if estimator.probabilities.max() < 0.9 else 1.0
+
+    strategy = ScriptedStrategy([A, D])
+    search = _make_search(strategy, FakeTrainer(), scoring=scoring)
+    search.run()
+    assert [t.status for t in search.history.trials] == ["failed", "trained"]
+    assert strategy.told[0][1] == [1.0, 1.0]
+
+
+def test_failures_after_a_round_of_failures_are_told_the_worst_success():
+    strategy = ScriptedStrategy([A, B], [C, D], [FIRST])
+    search = _make_search(
+        strategy, FakeTrainer(_loss_failing(A, B, FIRST)), scoring="neg_log_loss"
+    )
+    search.run()
+    later = strategy.told[1][1]
+    assert max(later) < 0
+    # Not the 0 of the first round, when nothing was known: rewards are negative here.
+    assert strategy.told[2][1] == [pytest.approx(min(later))]
+
+
+def test_if_every_child_fails_the_error_says_why_and_what_to_do():
+    strategy = ScriptedStrategy([A, B], [C])
+    search = _make_search(strategy, FakeTrainer(_loss_failing(A, B, C)))
+    with pytest.raises(
+        ValueError,
+        match=r"every child \(3 architectures\).*learning_rate_init \(currently 0.125\)",
+    ):
+        search.run()
+    assert strategy.told[0] == ([A, B], [0.0, 0.0])
+
+
+@pytest.mark.parametrize("n_trained", [1, 2, 3])
+def test_an_interrupt_ends_the_search_with_the_trials_there_are(n_trained):
+    strategy = ScriptedStrategy([A, B], [C, D])
+    search = _make_search(strategy, FakeTrainer(interrupt_at=n_trained))
+    with pytest.warns(UserWarning, match=f"interrupted after {n_trained} trials"):
+        search.run()
+    kept = [A, B, C][:n_trained]
+    assert [trial.architecture for trial in search.history.trials] == kept
+    assert search.choose(FakeTrainer(), 0).result.architecture in kept
+
+
+def test_an_interrupt_before_anything_is_trained_is_an_interrupt():
+    search = _make_search(ScriptedStrategy([A, B]), FakeTrainer(interrupt_at=0))
+    with pytest.raises(KeyboardInterrupt, match=r"^"):
+        search.run()
+
+
+# Weight sharing.
+
+
+def test_a_round_reads_the_store_as_it_stood_when_the_round_began():
+    strategy = ScriptedStrategy([A, Architecture((8, "relu"), "dropout")], [D, B], [C])
+    trainer = FakeTrainer()
+    search = _make_search(strategy, trainer, weight_sharing=True)
+    search.run()
+    inherited = [job.inherited for job in trainer.jobs]
+    assert inherited[0] == inherited[1] == [None, None]
+    assert inherited[2] == [None, None, None]
+    again = Architecture((8, "relu"), (16, "tanh"))
+    found = search.store.retrieve(again)
+    assert [entry is None for entry in found] == [False, True, False]
+    assert found[0][0].shape == (3, 8)
+
+
+def test_the_better_childs_weights_are_inherited():
+    good = Architecture((16, "relu"), (16, "relu"))
+    poor = Architecture((16, "relu"), (8, "relu"))
+    for order in ([good, poor], [poor, good]):
+        trainer = FakeTrainer()
+        strategy = ScriptedStrategy(order, [B])
+        _make_search(strategy, trainer, weight_sharing=True).run()
+        input_weights, output_weights = trainer.jobs[2].inherited
+        assert input_weights[0].flat[0] == pytest.approx(1 / 32)
+        assert output_weights[0].flat[0] == pytest.approx(1 / 32)
+
+
+def test_failed_children_leave_no_weights():
+    trainer = FakeTrainer(_loss_failing(A))
+    strategy = ScriptedStrategy([A, C], [Architecture((8, "relu"), "dropout")])
+    _make_search(strategy, trainer, weight_sharing=True).run()
+    assert trainer.jobs[2].inherited == [None, None]
+
+
+def test_without_sharing_nothing_is_inherited():
+    trainer = FakeTrainer()
+    _make_search(ScriptedStrategy([A, B], [C, D]), trainer).run()
+    assert [job.inherited for job in trainer.jobs] == [None] * 4
+
+
+def test_seeds_of_children_depend_on_the_architecture_alone():
+    seeds = []
+    for rounds in ([[A, B], [C]], [[C, A], [B]]):
+        trainer = FakeTrainer()
+        _make_search(ScriptedStrategy(*rounds), trainer).run()
+        seeds.append({job.architecture: job.seed for job in trainer.jobs})
+    assert seeds[0] == seeds[1]
+    assert len(set(seeds[0].values())) == 3
+
+
+# The choice.
+
+
+def _finished_search(loss=None, first=None):
+    search = _make_search(
+        ScriptedStrategy([A, B], [C, D]), FakeTrainer(loss), first_architecture=first
+    )
+    search.run()
+    return search
+
+
+def test_finalists_are_the_best_trials_trained_from_scratch():
+    search, trainer = _finished_search(), FakeTrainer()
+    choice = search.choose(trainer, 2)
+    assert {job.architecture for job in trainer.jobs} == {B, D} or {
+        job.architecture for job in trainer.jobs
+    } == {C, D}
+    assert all(job.inherited is None for job in trainer.jobs)
+    seeds = {job.seed for job in search.trainer.jobs}
+    assert seeds.isdisjoint(job.seed for job in trainer.jobs)
+    assert choice.result.architecture == D
+    assert choice.index == 3
+    assert set(choice.finalists) == {3, search.history.best_first()[1]}
+    assert choice.score == 1.0
+
+
+def test_of_equal_finalists_the_smallest_is_chosen():
+    search = _finished_search()
+    choice = search.choose(FakeTrainer(lambda _: 0.1), 4)
+    assert choice.result.architecture == A
+    assert choice.index == 0
+
+
+def test_the_final_training_decides_and_not_the_search():
+    search = _finished_search()
+    best_last = FakeTrainer(lambda architecture: 0.1 if architecture == B else 3.0)
+    assert search.choose(best_last, 4).result.architecture == B
+
+
+def test_without_finalists_the_best_trial_is_taken_as_it_is():
+    search, trainer = _finished_search(), FakeTrainer()
+    choice = search.choose(trainer, 0)
+    assert trainer.jobs == []
+    assert choice.finalists == {}
+    assert (choice.index, choice.result.architecture) == (3, D)
+    assert choice.score == search.history.trials[3].score
+
+
+def test_the_first_architecture_is_among_two_finalists_or_more():
+    poor = _loss_failing()
+    search = _finished_search(lambda a: 5.0 if a == FIRST else poor(a), first=FIRST)
+    assert search.history.best_first()[-1] == 0
+    trainer = FakeTrainer()
+    assert set(search.choose(trainer, 2).finalists) >= {0}
+    assert len(trainer.jobs) == 2
+    trainer = FakeTrainer()
+    search.choose(trainer, 1)
+    assert [job.architecture for job in trainer.jobs] != [FIRST]
+
+
+def test_a_failed_first_architecture_is_no_finalist():
+    search = _finished_search(_loss_failing(FIRST), first=FIRST)
+    trainer = FakeTrainer()
+    search.choose(trainer, 2)
+    assert FIRST not in [job.architecture for job in trainer.jobs]
+    assert len(trainer.jobs) == 2
+
+
+def test_failed_finalists_are_left_out():
+    search = _finished_search()
+    choice = search.choose(FakeTrainer(_loss_failing(D)), 4)
+    assert choice.result.architecture != D
+    assert 3 not in choice.finalists
+    choice = search.choose(FakeTrainer(_loss_failing(A, B, C, D)), 4)
+    assert (choice.index, choice.finalists) == (3, {})
+
+
+@pytest.mark.parametrize("n_trained", [0, 1])
+def test_an_interrupt_among_finalists_keeps_those_trained(n_trained):
+    search = _finished_search()
+    with pytest.warns(
+        UserWarning, match=f"Interrupted after {n_trained} of 4 finalists"
+    ):
+        choice = search.choose(FakeTrainer(interrupt_at=n_trained), 4)
+    assert choice.result.architecture == D
+    assert len(choice.finalists) == n_trained
+
+
+# The same, with real strategies, children and the estimator around them.
+
+
+@pytest.mark.parametrize("weight_sharing", [False, True])
+@pytest.mark.parametrize("accuracy_predictor", [False, True])
+def test_a_search_with_and_without_sharing_and_predictor(
+    weight_sharing, accuracy_predictor, fast, three_class_table
+):
+    X, y = three_class_table
+    fast.update(n_rounds=3, n_architectures=3)
+    classifier = NASMLPClassifier(
+        **fast, weight_sharing=weight_sharing, accuracy_predictor=accuracy_predictor
+    ).fit(X, y)
+    results = classifier.search_results_
+    assert len(set(results["architecture"])) == len(results["architecture"]) >= 8
+    predicted = np.isfinite(results["predicted_score"])
+    in_first_round = results["round"] == 0
+    assert not predicted[in_first_round].any()
+    assert predicted[~in_first_round].all() == accuracy_predictor
+    assert predicted.any() == accuracy_predictor
+
+
+def test_shared_weights_reach_the_children(fast, three_class_table, monkeypatch):
+    jobs = []
+    original = _trainer.train_child
+
+    def record(data, job, *arguments):
+        jobs.append(job)
+        return original(data, job, *arguments)
+
+    monkeypatch.setattr(_trainer, "train_child", record)
+    fast.update(layer_widths=(8,), activations=("relu",), n_finalists=1)
+    NASMLPClassifier(**fast, weight_sharing=True).fit(*three_class_table)
+    in_search, last = jobs[:-2], jobs[-2:]
+    inherits = [
+        job.inherited is not None and any(entry is not None for entry in job.inherited)
+        for job in in_search
+    ]
+    assert not any(inherits[:2])
+    # Every architecture begins with the same layer.
+    assert all(inherits[2:])
+    assert [job.inherited for job in last] == [None, None]
+
+
+def test_the_users_strategy_is_copied_and_used(fast, three_class_table):
+    X, y = three_class_table
+    strategy = ScriptedStrategy([A], [B, C])
+    classifier = NASMLPClassifier(
+        **{**fast, "activations": ("relu", "tanh")},
+        search_strategy=strategy,
+        first_architecture=FIRST,
+    )
+    classifier.fit(X, y)
+    assert classifier.search_results_["architecture"].tolist() == [FIRST, A, B, C]
+    assert strategy.rounds == [[A], [B, C]]
+    assert not hasattr(strategy, "space")
+    assert classifier.search_strategy is strategy
+    # So that a second fit does the same.
+    again = classifier.fit(X, y).search_results_["architecture"].tolist()
+    assert again == [FIRST, A, B, C]
+
+
+@pytest.mark.parametrize("cls", [RandomStrategy, ReinforceStrategy])
+def test_a_built_in_strategy_may_be_given_as_an_object(cls, fast, three_class_table):
+    strategy = cls()
+    classifier = NASMLPClassifier(**fast, search_strategy=strategy)
+    classifier.fit(*three_class_table)
+    assert len(classifier.search_results_["score"]) >= 3
+    assert not hasattr(strategy, "space")
+
+
+def test_a_foreign_architecture_of_the_users_strategy_is_refused(fast, binary_table):
+    strategy = ScriptedStrategy([Architecture((9, "relu"))])
+    classifier = NASMLPClassifier(**fast, search_strategy=strategy)
+    with pytest.raises(ValueError, match="of the space it was set up with"):
+        classifier.fit(*binary_table)
+
+
+def test_a_space_smaller_than_the_budget_is_tried_in_full(fast, three_class_table):
+    fast.update(n_rounds=50, n_architectures=4)
+    small = {"layer_widths": (4,), "activations": ("relu",), "max_layers": 4}
+    space = SearchSpace((4,), ("relu",), 4)
+    for strategy in ("reinforce", "random"):
+        classifier = NASMLPClassifier(**{**fast, **small}, search_strategy=strategy)
+        classifier.fit(*three_class_table)
+        assert set(classifier.search_results_["architecture"]) == set(space)
+        n_trials = len(classifier.search_results_["score"])
+        assert n_trials == space.n_architectures == 6
+        assert len(classifier.round_results_["round"]) <= 4
+
+
+@pytest.fixture
+def interrupt_after(monkeypatch):
+    """Let Ctrl-C arrive when the given number of children is trained."""
+
+    def interrupt_after(n):
+        original, calls = _trainer.train_child, []
+
+        def train_child(*arguments):
+            if len(calls) == n:
+                raise KeyboardInterrupt
+            calls.append(1)
+            return original(*arguments)
+
+        monkeypatch.setattr(_trainer, "train_child", train_child)
+
+    return interrupt_after
+
+
+@pytest.mark.parametrize(
+    ("n_children", "message", "n_trials", "n_finalists"),
+    [
+        (3, "search was interrupted after 3 trials", 3, None),
+        (4, "Interrupted after 0 of 2 finalists", 4, 0),
+        (5, "Interrupted after 1 of 2 finalists", 4, 1),
+        (6, "refit was interrupted", 4, 2),
+    ],
+    ids=["round", "first finalist", "second finalist", "refit"],
+)
+def test_an_interrupted_fit_keeps_what_there_is(
+    n_children, message, n_trials, n_finalists, fast, three_class_table, interrupt_after
+):
+    X, y = three_class_table
+    fast.update(search_strategy=ScriptedStrategy([A], [B, C]), first_architecture=FIRST)
+    interrupt_after(n_children)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        classifier = NASMLPClassifier(**fast).fit(X, y)
+    assert any(
+        message in str(warning.message) and warning.category is UserWarning
+        for warning in caught
+    )
+    assert len(classifier.search_results_["score"]) == n_trials
+    if n_finalists is not None:
+        n_recorded = len(classifier.finalist_results_.get("index", []))
+        assert n_recorded == n_finalists
+    assert classifier.predict_proba(X).shape == (90, 3)
+    assert classifier.best_architecture_ in classifier.search_results_["architecture"]
+
+
+def test_an_interrupt_of_the_first_child_leaves_the_estimator_unfitted(
+    fast, three_class_table, interrupt_after
+):
+    interrupt_after(0)
+    classifier = NASMLPClassifier(**fast)
+    with pytest.raises(KeyboardInterrupt, match=r"^"):
+        classifier.fit(*three_class_table)
+    assert not hasattr(classifier, "coefs_")
+
+
+@pytest.mark.parametrize("n_children", [3, 4, 6], ids=["round", "finalist", "refit"])
+def test_warnings_point_at_the_line_that_called_fit(
+    n_children, fast, three_class_table, interrupt_after
+):
+    interrupt_after(n_children)
+    with pytest.warns(UserWarning, match="nterrupted") as caught:
+        NASMLPClassifier(**fast).fit(*three_class_table)
+    assert {warning.filename for warning in caught} == {__file__}

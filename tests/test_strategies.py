@@ -1,0 +1,553 @@
+import copy
+import itertools
+import math
+import pickle
+
+import numpy as np
+import pytest
+import torch
+
+from sknas import Architecture, SearchSpace
+from sknas._strategies import RandomStrategy, ReinforceStrategy, SearchStrategy
+
+SPACE = SearchSpace((8, 16, 32), ("relu", "tanh"), 5)
+SMALL_SPACE = SearchSpace((8, 16), ("relu",), 4)  # 24 architectures
+
+# Every built-in strategy, and of REINFORCE every branch. A new one is one more line;
+# sources, because a fresh process builds them too.
+STRATEGIES = {
+    "random": "RandomStrategy()",
+    "reinforce": "ReinforceStrategy(hidden_size=8)",
+    "reinforce without predictor": (
+        "ReinforceStrategy(hidden_size=8, accuracy_predictor=False, baseline=0.5)"
+    ),
+    "reinforce with candidates": (
+        "ReinforceStrategy(hidden_size=8, predictor_candidates=3, predictor_bonus=0.5,"
+        " batch_size=2, learning_rate_decay=0.1, discount=0.9)"
+    ),
+}
+
+
+def _build(source):
+    return eval(
+        source,
+        {"RandomStrategy": RandomStrategy, "ReinforceStrategy": ReinforceStrategy},
+    )
+
+
+@pytest.fixture(params=STRATEGIES.values(), ids=STRATEGIES)
+def source(request):
+    return request.param
+
+
+@pytest.fixture
+def strategy(source):
+    strategy = _build(source)
+    strategy.setup(SPACE, 0)
+    return strategy
+
+
+def _reward(architecture):
+    """Deep and wide is good; between 0 and 1."""
+    return min(sum(architecture.hidden_layer_sizes) / 128, 1.0)
+
+
+def _converse(strategy, n_rounds, n=4):
+    """Ask and tell, and return what was asked."""
+    rounds = []
+    for _ in range(n_rounds):
+        rounds.append(strategy.ask(n))
+        strategy.tell(
+            rounds[-1], [_reward(architecture) for architecture in rounds[-1]]
+        )
+    return rounds
+
+
+def _flat(rounds):
+    return list(itertools.chain.from_iterable(rounds))
+
+
+# The conformance suite.
+
+
+def test_proposals_are_architectures_of_the_space(strategy):
+    for proposed in _converse(strategy, 4):
+        assert isinstance(proposed, list)
+        assert all(isinstance(item, Architecture) for item in proposed)
+        assert all(architecture in SPACE for architecture in proposed)
+
+
+@pytest.mark.parametrize("n", [0, 1, 7])
+def test_as_many_are_proposed_as_were_asked_for(strategy, n):
+    assert [len(proposed) for proposed in _converse(strategy, 3, n)] == [n] * 3
+
+
+def test_nothing_is_proposed_twice(strategy):
+    proposed = _flat(_converse(strategy, 12, 10))
+    assert len(set(proposed)) == len(proposed) == 120
+
+
+def test_what_was_told_unasked_is_not_proposed(source):
+    strategy = _build(source)
+    strategy.setup(SMALL_SPACE, 0)
+    told = list(SMALL_SPACE)[:12]
+    asked = strategy.ask(1)
+    foreign = [architecture for architecture in told if architecture not in asked]
+    strategy.tell([*foreign, *asked], [_reward(a) for a in [*foreign, *asked]])
+    later = _flat(_converse(strategy, 8))
+    assert set(later).isdisjoint([*told, *asked])
+    assert set(later) | set(told) | set(asked) == set(SMALL_SPACE)
+
+
+@pytest.mark.parametrize("n", [1, 7, 1000])
+def test_a_small_space_is_exhausted_and_then_nothing_comes(source, n):
+    strategy = _build(source)
+    strategy.setup(SMALL_SPACE, 0)
+    n_rounds = math.ceil(SMALL_SPACE.n_architectures / n)
+    rounds = _converse(strategy, n_rounds + 2, n)
+    assert rounds[-2:] == [[], []]
+    assert [len(proposed) for proposed in rounds[: n_rounds - 1]] == [n] * (
+        n_rounds - 1
+    )
+    assert sorted(map(repr, _flat(rounds))) == sorted(map(repr, SMALL_SPACE))
+
+
+def test_the_same_seed_gives_the_same_sequence_and_another_another(source):
+    first, again, other = (_build(source) for _ in range(3))
+    first.setup(SPACE, 0)
+    again.setup(SPACE, 0)
+    other.setup(SPACE, 1)
+    sequence = _converse(first, 4)
+    assert _converse(again, 4) == sequence
+    assert _converse(other, 4) != sequence
+    # setup begins anew.
+    first.setup(SPACE, 0)
+    assert _converse(first, 4) == sequence
+
+
+@pytest.fixture(scope="module")
+def sequences_of_another_process(run_python):
+    """What each strategy asks for in a process with another hash seed."""
+    program = f"""
+from sknas import SearchSpace
+from sknas._strategies import RandomStrategy, ReinforceStrategy
+for strategy in [{", ".join(STRATEGIES.values())}]:
+    strategy.setup({SPACE!r}, 0)
+    rounds = []
+    for _ in range(4):
+        rounds.append(strategy.ask(4))
+        rewards = [min(sum(a.hidden_layer_sizes) / 128, 1.0) for a in rounds[-1]]
+        strategy.tell(rounds[-1], rewards)
+    print(rounds)
+"""
+    lines = run_python(program, hash_seed="12345").splitlines()
+    return dict(zip(STRATEGIES.values(), lines, strict=True))
+
+
+def test_the_sequence_is_the_same_in_a_process_with_another_hash_seed(
+    strategy, source, sequences_of_another_process
+):
+    assert repr(_converse(strategy, 4)) == sequences_of_another_process[source]
+
+
+@pytest.mark.parametrize(
+    "copied",
+    [copy.deepcopy, lambda strategy: pickle.loads(pickle.dumps(strategy))],
+    ids=["deepcopy", "pickle"],
+)
+@pytest.mark.parametrize("n_rounds", [0, 2])
+def test_a_copy_made_midway_continues_identically(strategy, copied, n_rounds):
+    _converse(strategy, n_rounds)
+    again = copied(strategy)
+    expected = _converse(strategy, 3)
+    assert _converse(again, 3) == expected
+    assert again.report() == strategy.report()
+
+
+def test_a_copy_made_between_ask_and_tell_continues_identically(strategy):
+    asked = strategy.ask(3)
+    again = copy.deepcopy(strategy)
+    for each in (strategy, again):
+        each.tell(asked, [_reward(architecture) for architecture in asked])
+    assert _converse(again, 2) == _converse(strategy, 2)
+
+
+@pytest.mark.parametrize("method", ["ask", "tell"])
+def test_nothing_works_before_setup(source, method):
+    strategy = _build(source)
+    arguments = {"ask": (1,), "tell": ([], [])}[method]
+    with pytest.raises(RuntimeError, match=rf"{method}\(\) was called without .*setup"):
+        getattr(strategy, method)(*arguments)
+
+
+def test_tell_without_ask_fails(strategy):
+    with pytest.raises(RuntimeError, match=r"tell\(\) was called without calling ask"):
+        strategy.tell([], [])
+    _converse(strategy, 1)
+    with pytest.raises(RuntimeError, match=r"tell\(\) was called without calling ask"):
+        strategy.tell([Architecture((8, "relu"))], [1.0])
+
+
+def test_ask_twice_fails(strategy):
+    strategy.ask(2)
+    with pytest.raises(RuntimeError, match=r"ask\(\) was called twice without tell"):
+        strategy.ask(2)
+
+
+def test_rewards_of_another_length_are_refused(strategy):
+    asked = strategy.ask(3)
+    with pytest.raises(ValueError, match=r"same length. Got 3 and 2 instead"):
+        strategy.tell(asked, [1.0, 2.0])
+
+
+@pytest.mark.parametrize("reward", [math.nan, math.inf, -math.inf], ids=str)
+def test_a_reward_that_is_not_finite_is_refused(strategy, reward):
+    asked = strategy.ask(2)
+    with pytest.raises(ValueError, match=rf"rewards must be finite.*{reward}"):
+        strategy.tell(asked, [0.5, reward])
+
+
+def test_an_architecture_that_is_missing_is_named(strategy):
+    asked = strategy.ask(3)
+    with pytest.raises(ValueError, match="must be given all that ask") as info:
+        strategy.tell(asked[:2], [0.1, 0.2])
+    assert repr(asked[2]) in str(info.value)
+    assert repr(asked[0]) not in str(info.value)
+    # Nothing is lost: the right call still works.
+    strategy.tell(asked, [0.1, 0.2, 0.3])
+    assert len(strategy.ask(1)) == 1
+
+
+def test_rewards_may_come_in_another_order(source):
+    in_order, reversed_order = _build(source), _build(source)
+    for strategy, step in [(in_order, 1), (reversed_order, -1)]:
+        strategy.setup(SPACE, 0)
+        asked = strategy.ask(2)[::step]
+        strategy.tell(asked, [_reward(architecture) for architecture in asked])
+    assert len(in_order.ask(2)) == len(reversed_order.ask(2)) == 2
+
+
+def test_predictions_have_one_value_each(strategy):
+    architectures = strategy.ask(3)
+    assert np.isnan(strategy.predict(architectures)).all()
+    strategy.tell(architectures, [0.1, 0.2, 0.3])
+    predicted = strategy.predict(architectures)
+    assert predicted.shape == (3,)
+    assert strategy.predict([]).shape == (0,)
+    predicts = getattr(strategy, "accuracy_predictor", False)
+    assert np.isfinite(predicted).all() if predicts else np.isnan(predicted).all()
+
+
+def test_predicting_and_reporting_leave_the_sequence_alone(source):
+    plain, watched = _build(source), _build(source)
+    for strategy in (plain, watched):
+        strategy.setup(SPACE, 0)
+        _converse(strategy, 1)
+    for _ in range(3):
+        watched.predict([Architecture((8, "relu"))])
+        watched.report()
+    assert _converse(watched, 2) == _converse(plain, 2)
+
+
+# The base class.
+
+
+def test_a_subclass_must_write_setup_and_draw():
+    with pytest.raises(NotImplementedError, match=r"^"):
+        SearchStrategy().setup(SPACE, 0)
+
+    class Half(SearchStrategy):
+        def _setup(self, random_state):
+            pass
+
+    half = Half()
+    half.setup(SPACE, 0)
+    with pytest.raises(NotImplementedError, match=r"^"):
+        half.ask(1)
+
+
+class _Repeating(SearchStrategy):
+    """Always draws the same architecture, and counts how often it is asked to."""
+
+    def _setup(self, random_state):
+        del random_state
+        self.n_draws = 0
+
+    def _draw(self, n):
+        self.n_draws += 1
+        return [Architecture((8, "relu"))] * n
+
+
+def test_redraws_are_bounded_and_what_is_not_reached_comes_from_the_prior():
+    strategy = _Repeating()
+    strategy.setup(SMALL_SPACE, 0)
+    asked = strategy.ask(5)
+    assert len(set(asked)) == 5
+    assert asked[0] == Architecture((8, "relu"))
+    assert strategy.n_draws <= 20
+    strategy.tell(asked, [0.0] * 5)
+    assert len(strategy.ask(1000)) == SMALL_SPACE.n_architectures - 5
+
+
+# Random search.
+
+
+def test_random_search_draws_from_the_prior():
+    strategy = RandomStrategy()
+    # So many tokens that of all depths but the first, repetitions are rare.
+    strategy.setup(SearchSpace(tuple(range(1, 61)), ("relu", "tanh"), 7), 0)
+    depths = [len(architecture.layers) for architecture in strategy.ask(600)]
+    shares = np.bincount(depths, minlength=7)[2:] / np.sum(np.array(depths) > 1)
+    assert np.abs(shares - 1 / 5).max() < 5 * math.sqrt(0.2 * 0.8 / 500)
+
+
+# REINFORCE.
+
+
+def _arms_strategy(n_arms=5, **settings):
+    """Make a bandit: one layer, one arm a width, so that the first token decides."""
+    settings = {"hidden_size": 8, "accuracy_predictor": False, **settings}
+    strategy = ReinforceStrategy(**settings)
+    widths = tuple(range(1, n_arms + 1))
+    strategy.setup(SearchSpace(widths, ("relu",), 2, dropout=False), 0)
+    return strategy
+
+
+def _arm_probabilities(strategy):
+    arms = list(strategy.space)
+    with torch.no_grad():
+        return strategy._controller.log_prob(strategy._tokens(arms)).exp().numpy()
+
+
+@pytest.mark.parametrize("best", [0, 3])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"baseline": 0.5},
+        {"entropy": 0.0},
+        {"discount": 0.9},
+        {"batch_size": 4},
+        {"accuracy_predictor": True, "predictor_bonus": 0.1},
+    ],
+    ids=str,
+)
+def test_reinforce_finds_the_best_arm_of_a_bandit(best, settings):
+    strategy = _arms_strategy(**settings)
+    before = _arm_probabilities(strategy)
+    np.testing.assert_allclose(before, 1 / 5, atol=0.05)
+    for _ in range(60):
+        # Beneath ask, which never proposes an arm twice.
+        arms = strategy._draw(16)
+        rewards = [
+            0.9 if arm.hidden_layer_sizes == (best + 1,) else 0.4 for arm in arms
+        ]
+        strategy._tell(arms, rewards, set(arms))
+    after = _arm_probabilities(strategy)
+    assert after.argmax() == best
+    assert after[best] > 0.8
+
+
+def test_reinforce_learns_through_ask_and_tell():
+    space = SearchSpace((8, 16, 32, 64), ("relu", "tanh", "elu"), 6)
+    means = []
+    for seed in range(3):
+        strategy = ReinforceStrategy(hidden_size=16, accuracy_predictor=False)
+        strategy.setup(space, seed)
+        rounds = []
+        for _ in range(25):
+            asked = strategy.ask(8)
+            rewards = [
+                np.mean([activation == "elu" for _, activation in a.dense_layers])
+                for a in asked
+            ]
+            strategy.tell(asked, rewards)
+            rounds.append(np.mean(rewards))
+        means.append((np.mean(rounds[:5]), np.mean(rounds[-5:])))
+    first, last = np.mean(means, axis=0)
+    # A third of the layers are elu under the prior.
+    assert first < 0.6
+    assert last > 0.8
+
+
+@pytest.mark.parametrize("entropy", [0.0, 0.3])
+def test_the_policy_gradient_of_a_bandit_agrees_with_one_by_hand(entropy):
+    discount, baseline = 0.9, 0.5
+    strategy = _arms_strategy(3, discount=discount, entropy=entropy)
+    arms, rewards = [0, 2, 2, 1], [0.9, 0.2, 0.4, 0.7]
+    end = strategy.space.end_token
+    tokens = torch.tensor([[arm, end] for arm in arms])
+    loss, report = strategy._policy_loss(tokens, torch.tensor(rewards), baseline)
+    loss.backward()
+
+    p = np.append(_arm_probabilities(strategy), 0.0).astype(float)
+    # G_t - b of the arm (one token still to come) and of the end token.
+    advantages = np.array([[r * discount - baseline, r - baseline] for r in rewards])
+    advantages /= np.sqrt(np.mean(advantages**2))
+    # d log pi(a) / d logits = onehot(a) - p. The end token is certain: it adds nothing.
+    onehot = np.eye(4)[arms]
+    gain = (advantages[:, :1] * (onehot - p)).mean(axis=0)
+    # H of four first tokens, averaged over eight tokens; dH/dz = -p (log p + H).
+    log_p = np.log(np.where(p > 0, p, 1))
+    first_entropy = -(p * log_p).sum()
+    entropy_gradient = -p * (log_p + first_entropy) * 4 / 8
+    expected = -(gain + entropy * entropy_gradient)
+    gradient = strategy._controller.head.bias.grad.numpy()
+    np.testing.assert_allclose(gradient, expected, atol=1e-5)
+    assert np.abs(expected[:3]).min() > 1e-3
+    assert report["entropy"] == pytest.approx(first_entropy / 2, rel=1e-4)
+    assert report["advantage"] == pytest.approx(advantages.mean(), rel=1e-3)
+    objective = (advantages[:, 0] * log_p[arms]).mean() + entropy * first_entropy / 2
+    assert loss.item() == pytest.approx(-objective, rel=1e-4)
+
+
+def test_every_token_is_trained_with_its_discounted_return():
+    strategy = ReinforceStrategy(discount=0.5)
+    is_token = torch.tensor([[True, True, True], [True, True, False]])
+    advantages = strategy._advantages(torch.tensor([0.8, 0.4]), is_token, 0.1)
+    expected = np.array([[0.1, 0.3, 0.7], [0.1, 0.3, 0.0]])
+    expected /= math.sqrt((0.01 + 0.09 + 0.49 + 0.01 + 0.09) / 5)
+    np.testing.assert_allclose(advantages.numpy(), expected, rtol=1e-5)
+
+
+def test_rewards_equal_to_the_baseline_teach_nothing():
+    strategy = _arms_strategy(baseline=0.5, entropy=0.0)
+    before = _arm_probabilities(strategy)
+    arms = strategy.ask(4)
+    strategy.tell(arms, [0.5] * 4)
+    np.testing.assert_allclose(_arm_probabilities(strategy), before, atol=1e-6)
+
+
+def test_what_others_proposed_teaches_the_predictor_alone():
+    first = Architecture((1, "relu"))
+    policy_only = _arms_strategy(entropy=0.0)
+    before = _arm_probabilities(policy_only)
+    policy_only.ask(0)
+    policy_only.tell([first], [0.9])
+    np.testing.assert_array_equal(_arm_probabilities(policy_only), before)
+    predicting = _arms_strategy(accuracy_predictor=True)
+    predicting.ask(0)
+    predicting.tell([first], [0.9])
+    assert predicting.predict([first])[0] == pytest.approx(0.9, abs=0.1)
+    assert "policy_loss" not in predicting.report()
+    assert "predictor_loss" in predicting.report()
+
+
+def test_the_predictor_picks_the_most_promising_candidates(monkeypatch):
+    settings = {"hidden_size": 8, "predictor_candidates": 10}
+    strategy = ReinforceStrategy(**settings)
+    strategy.setup(SPACE, 0)
+    _converse(strategy, 1)
+    offered = []
+
+    def predict(architectures):
+        offered.extend(architectures)
+        return np.array([_reward(architecture) for architecture in architectures])
+
+    monkeypatch.setattr(strategy, "predict", predict)
+    asked = strategy.ask(3)
+    assert len(set(offered)) == 30
+    best = sorted(map(_reward, offered), reverse=True)[:3]
+    assert [_reward(architecture) for architecture in asked] == best
+
+
+def test_candidates_that_were_not_picked_may_come_later():
+    strategy = ReinforceStrategy(hidden_size=8, predictor_candidates=8)
+    strategy.setup(SMALL_SPACE, 0)
+    proposed = _flat(_converse(strategy, 8, 3))
+    assert set(proposed) == set(SMALL_SPACE)
+
+
+def test_the_predictor_learns_to_rank():
+    strategy = ReinforceStrategy(hidden_size=16)
+    strategy.setup(SPACE, 0)
+    _converse(strategy, 12, 8)
+    seen = set(strategy._told)
+    unseen = [
+        a for position, a in enumerate(SPACE) if position % 7 == 0 and a not in seen
+    ]
+    truth = [sum(architecture.hidden_layer_sizes) for architecture in unseen]
+    ranks = [
+        np.argsort(np.argsort(values)) for values in (strategy.predict(unseen), truth)
+    ]
+    assert np.corrcoef(ranks)[0, 1] > 0.5
+
+
+def test_the_bonus_rewards_what_the_predictor_got_wrong(monkeypatch):
+    strategy = _arms_strategy(accuracy_predictor=True, predictor_bonus=2.0)
+    asked = strategy.ask(2)
+    monkeypatch.setattr(strategy, "predict", lambda _: np.array([0.5, 0.1]))
+    updates = []
+    monkeypatch.setattr(
+        strategy, "_update", lambda _, rewards: updates.append(list(rewards))
+    )
+    strategy.tell(asked, [0.4, 0.4])
+    assert updates == [pytest.approx([0.4 + 2 * 0.1, 0.4 + 2 * 0.3])]
+    # The predictor itself is taught the truth.
+    assert strategy._rewards == [0.4, 0.4]
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "n_updates"), [(None, 1), (8, 1), (3, 2), (2, 3), (1, 5)]
+)
+def test_a_round_is_as_many_updates_as_it_has_batches(batch_size, n_updates):
+    strategy = _arms_strategy(batch_size=batch_size, learning_rate_decay=1.0)
+    arms = strategy.ask(5)
+    strategy.tell(arms, [0.1, 0.2, 0.3, 0.4, 0.5])
+    (group,) = strategy._optimizer.param_groups
+    # The last of the updates was preceded by the others.
+    assert group["lr"] == pytest.approx(0.01 / n_updates)
+
+
+def test_a_step_of_the_controller_is_bounded():
+    strategy = _arms_strategy()
+    arms = strategy.ask(5)
+    strategy.tell(arms, [1e30, 1.0, 1.0, 1.0, -1e30])
+    assert np.isfinite(_arm_probabilities(strategy)).all()
+    assert _arm_probabilities(strategy).min() > 0.05
+
+
+def test_the_report_of_an_update_names_its_figures():
+    strategy = ReinforceStrategy(hidden_size=8)
+    strategy.setup(SPACE, 0)
+    assert strategy.report() == {}
+    _converse(strategy, 1)
+    report = strategy.report()
+    assert set(report) == {
+        "policy_loss",
+        "entropy",
+        "advantage",
+        "predictor_loss",
+        "gradient_norm",
+    }
+    assert all(math.isfinite(value) for value in report.values())
+    report.clear()
+    assert strategy.report()
+
+
+def test_an_architecture_of_another_space_cannot_be_told():
+    strategy = ReinforceStrategy(hidden_size=8)
+    strategy.setup(SPACE, 0)
+    asked = strategy.ask(1)
+    foreign = Architecture((9, "relu"))
+    with pytest.raises(ValueError, match="is not in SearchSpace"):
+        strategy.tell([*asked, foreign], [0.1, 0.2])
+
+
+def test_predict_before_setup_fails():
+    with pytest.raises(RuntimeError, match=r"predict\(\) was called without .*setup"):
+        ReinforceStrategy().predict([])
+
+
+def test_entropy_keeps_the_policy_from_collapsing():
+    entropies = []
+    for weight in (0.0, 1.0):
+        strategy = _arms_strategy(entropy=weight)
+        for _ in range(60):
+            arms = strategy._draw(16)
+            strategy._tell(
+                arms, [float(a.hidden_layer_sizes == (1,)) for a in arms], set(arms)
+            )
+        p = _arm_probabilities(strategy)
+        entropies.append(-(p * np.log(p)).sum())
+    assert all(a < b for a, b in itertools.pairwise(entropies))
