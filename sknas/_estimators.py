@@ -479,25 +479,21 @@ class NASMLPClassifier(ClassifierMixin, BaseEstimator):
             If a parameter, X or y is not valid, before anything is trained; if the
             loss of every child became NaN or infinite.
         """
+        from sknas import _validation
         from sknas._device import resolve_device
         from sknas._metric import ValidationMetric
         from sknas._preprocessing import TableEncoder
         from sknas._split import split_rows
         from sknas._trainer import TrainingData
-        from sknas._validation import (
-            check_class_labels,
-            check_first_architecture,
-            check_space,
-            check_table,
-        )
 
         # 1. Validate.
-        space = check_space(self)
-        first_architecture = check_first_architecture(self, space)
+        space = _validation.check_space(self)
+        first_architecture = _validation.check_first_architecture(self, space)
         strategy = self._make_strategy()
         device = resolve_device(self.device)
-        X = check_table(self, X, reset=True)
-        classes, codes = np.unique(check_class_labels(self, X, y), return_inverse=True)
+        X = _validation.check_table(self, X, reset=True)
+        y = _validation.check_class_labels(self, X, y)
+        classes, codes = np.unique(y, return_inverse=True)
         seeds = SeedSource(self.random_state)
         rows, validation_rows = split_rows(
             codes, self.validation_fraction, seeds.seed("split")
