@@ -43,14 +43,14 @@ classifier.fit(X_train, y_train)
 results = classifier.search_results_
 best_first = np.lexsort((results["loss"], results["rank_score"]))
 
-print("rank  score    loss  parameters  round  architecture")
+print("rank  trial  score    loss  parameters  round  architecture")
 for row in best_first[:10]:
     layers = ", ".join(
         layer if isinstance(layer, str) else f"{layer[0]} {layer[1]}"
         for layer in results["architecture"][row].layers
     )
     print(
-        f"{results['rank_score'][row]:4d}  {results['score'][row]:.3f}"
+        f"{results['rank_score'][row]:4d}  {row:5d}  {results['score'][row]:.3f}"
         f"  {results['loss'][row]:6.3f}  {results['n_parameters'][row]:10d}"
         f"  {results['round'][row]:5d}  {layers}"
     )

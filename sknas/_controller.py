@@ -49,15 +49,26 @@ class LSTMController(nn.Module):
         self.space = space
         # One row more than there are tokens: the empty input of the first step.
         # Made without values: the layers' own would come from the global RNG.
-        self.embedding = nn.Embedding(space.n_tokens + 1, hidden_size, device="meta")
-        self.lstm = nn.LSTM(hidden_size, hidden_size, batch_first=True, device="meta")
-        self.head = nn.Linear(hidden_size, space.n_tokens, device="meta")
+        self.embedding = nn.Embedding(
+            space.n_tokens + 1, hidden_size, device="meta", dtype=torch.float32
+        )
+        self.lstm = nn.LSTM(
+            hidden_size,
+            hidden_size,
+            batch_first=True,
+            device="meta",
+            dtype=torch.float32,
+        )
+        self.head = nn.Linear(
+            hidden_size, space.n_tokens, device="meta", dtype=torch.float32
+        )
         self.to_empty(device="cpu")
         with torch.no_grad():
             for parameter in self.parameters():
                 parameter.uniform_(-_INITIAL_BOUND, _INITIAL_BOUND, generator=generator)
         self.register_buffer(
-            "log_prior", torch.tensor(space.log_prior, dtype=torch.float32)
+            "log_prior",
+            torch.tensor(space.log_prior, dtype=torch.float32, device="cpu"),
         )
 
     def _log_softmax(self, hidden: Tensor, step: int, previous: Tensor) -> Tensor:
@@ -85,8 +96,8 @@ class LSTMController(nn.Module):
             Tokens; after the first end token only end tokens.
         """
         end = self.space.end_token
-        previous = torch.full((n,), self.space.n_tokens)
-        ended = torch.zeros(n, dtype=torch.bool)
+        previous = torch.full((n,), self.space.n_tokens, device="cpu")
+        ended = torch.zeros(n, dtype=torch.bool, device="cpu")
         state, columns = None, []
         for step in range(self.space.max_layers):
             hidden, state = self.lstm(self.embedding(previous)[:, None], state)
@@ -97,9 +108,25 @@ class LSTMController(nn.Module):
             ended = ended | (previous == end)
             if ended.all():
                 break
-        tokens = torch.full((n, self.space.max_layers), end)
+        tokens = torch.full((n, self.space.max_layers), end, device="cpu")
         tokens[:, : len(columns)] = torch.stack(columns, dim=1)
         return tokens
+
+    def is_token(self, tokens: Tensor) -> Tensor:
+        """Tell tokens from what fills a row after its first end token.
+
+        Parameters
+        ----------
+        tokens : Tensor of shape (n_sequences, max_layers)
+            As `sample` returns them.
+
+        Returns
+        -------
+        Tensor of shape (n_sequences, max_layers)
+            True up to and with the first end token.
+        """
+        is_end = (tokens == self.space.end_token).long()
+        return is_end.cumsum(dim=1) - is_end == 0
 
     def forward(self, tokens: Tensor) -> PolicyOutput:
         """Read sequences in one batched pass, with gradients.
@@ -115,7 +142,7 @@ class LSTMController(nn.Module):
             Log-probabilities, entropies and last states.
         """
         n_sequences = len(tokens)
-        start = torch.full((n_sequences, 1), self.space.n_tokens)
+        start = tokens.new_full((n_sequences, 1), self.space.n_tokens)
         read = torch.cat([start, tokens], dim=1)
         hidden, _ = self.lstm(self.embedding(read))
         log_p = torch.stack(
@@ -125,9 +152,7 @@ class LSTMController(nn.Module):
             ],
             dim=1,
         )
-        # A token counts as long as no end token stands before it.
-        before = (read[:, :-1] == self.space.end_token).cumsum(dim=1)
-        is_token = before == 0
+        is_token = self.is_token(tokens)
         log_probabilities = log_p.gather(2, tokens[:, :, None])[:, :, 0]
         # Filled before the product: 0 * -inf has no gradient either.
         finite_log_p = log_p.masked_fill(log_p == -math.inf, 0.0)
@@ -137,7 +162,7 @@ class LSTMController(nn.Module):
             log_probabilities=torch.where(is_token, log_probabilities, 0.0),
             entropies=torch.where(is_token, -plogp.sum(dim=2), 0.0),
             is_token=is_token,
-            states=hidden[torch.arange(n_sequences), lengths],
+            states=hidden[torch.arange(n_sequences, device="cpu"), lengths],
         )
 
     def log_prob(self, tokens: Tensor) -> Tensor:

@@ -8,9 +8,7 @@ from contextlib import contextmanager
 
 import torch
 
-_lock = threading.Lock()
-_depth = 0
-_threads_outside = 0
+_inside = threading.local()
 
 
 def resolve_device(device: str) -> torch.device:
@@ -49,20 +47,17 @@ def single_thread() -> Iterator[None]:
     """Let torch compute with one thread inside, as before outside.
 
     A matrix product differs in its last bits between one thread and two, and results
-    must not depend on ``n_jobs``. The count belongs to the process: of fits that
-    overlap in several threads, the first one in saves it and the last one out
-    restores it.
+    must not depend on ``n_jobs``. The count belongs to the calling thread; contexts
+    may be nested.
     """
-    global _depth, _threads_outside
-    with _lock:
-        if _depth == 0:
-            _threads_outside = torch.get_num_threads()
-            torch.set_num_threads(1)  # noqa: TID251 (restored below)
-        _depth += 1
+    depth = getattr(_inside, "depth", 0)
+    if depth == 0:
+        _inside.threads_outside = torch.get_num_threads()
+        torch.set_num_threads(1)  # noqa: TID251 (restored below)
+    _inside.depth = depth + 1
     try:
         yield
     finally:
-        with _lock:
-            _depth -= 1
-            if _depth == 0:
-                torch.set_num_threads(_threads_outside)  # noqa: TID251
+        _inside.depth = depth
+        if depth == 0:
+            torch.set_num_threads(_inside.threads_outside)  # noqa: TID251

@@ -20,6 +20,7 @@ from sknas._random import SeedSource
 from sknas._sklearn import (
     HasMethods,
     Interval,
+    InvalidParameterError,
     StrOptions,
     fit_context,
     safe_indexing,
@@ -45,7 +46,9 @@ class NASMLPClassifier(ClassifierMixin, BaseEstimator):
 
     ``fit`` encodes the table, lets an LSTM controller propose architectures, trains
     each one briefly, teaches the controller by REINFORCE which ones did well, trains
-    the best again from scratch, chooses, and refits the choice on all rows.
+    the best again from scratch, chooses, and refits the choice on all rows. What a fit
+    costs is set by `n_rounds`, `n_architectures`, `n_finalists`, `max_iter` and
+    `layer_widths`; it takes some hundred times as long as that of one network.
 
     Read more in the :ref:`user guide <user_guide>`.
 
@@ -63,8 +66,8 @@ class NASMLPClassifier(ClassifierMixin, BaseEstimator):
         At least 2.
 
     dropout : float, default=0.2
-        Share of units that a dropout layer silences in training, in [0, 1). 0 leaves
-        dropout out of the space.
+        Share of units that a dropout layer silences in training, in [0, 1), rounded
+        to 1/256. 0 leaves dropout out of the space.
 
     search_strategy : {'reinforce', 'random'} or object, default='reinforce'
         What proposes architectures. An object needs ``setup(space, random_state)``,
@@ -147,8 +150,8 @@ class NASMLPClassifier(ClassifierMixin, BaseEstimator):
         Learning rate at the beginning.
 
     batch_size : int or 'auto', default='auto'
-        Rows an update. ``'auto'`` is the power of two next below a sixteenth of the
-        rows, between 16 and 256.
+        Rows an update. ``'auto'`` is the greatest power of two that is no more than
+        a sixteenth of the rows, between 16 and 256.
 
     label_smoothing : float, default=0.1
         Share of a target's probability that is spread over all classes, in [0, 1).
@@ -187,8 +190,8 @@ class NASMLPClassifier(ClassifierMixin, BaseEstimator):
         takes CUDA where there is one. The fitted estimator holds arrays only.
 
     n_jobs : int or None, default=None
-        Processes that train children on a CPU. None is 1 unless in a
-        ``joblib.parallel_config`` context. The result does not depend on it.
+        Processes that train children on a CPU, -1 for all cores. None is 1 unless in
+        a ``joblib.parallel_config`` context. The result does not depend on it.
 
     random_state : int, RandomState instance or None, default=None
         An int makes the result reproducible. numpy's and torch's global states are
@@ -220,7 +223,7 @@ class NASMLPClassifier(ClassifierMixin, BaseEstimator):
 
     finalist_results_ : dict of ndarray
         One row a finalist: ``index`` in `search_results_`, ``architecture``,
-        ``score``, ``loss``, ``n_iter``, ``time``.
+        ``score``, ``loss``, ``n_iter``, ``time``. Empty without finalists.
 
     round_results_ : dict of ndarray
         One row a round: ``round``, ``n_trials``, ``mean_score``, ``best_score``,
@@ -358,7 +361,11 @@ class NASMLPClassifier(ClassifierMixin, BaseEstimator):
         "epsilon": [Interval(Real, 0, None, closed="neither")],
         "scoring": [str, callable, None],
         "device": [str],
-        "n_jobs": [Integral, None],
+        "n_jobs": [
+            Interval(Integral, 1, None, closed="left"),
+            Interval(Integral, None, -1, closed="right"),
+            None,
+        ],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
     }
@@ -586,8 +593,11 @@ class NASMLPClassifier(ClassifierMixin, BaseEstimator):
         from sknas._prediction import log_probabilities, predict_logits
         from sknas._validation import check_table
 
-        check_is_fitted(self)
-        encoded = self.encoder_.transform(check_table(self, X, reset=False))
+        check_is_fitted(self, "coefs_")
+        X = check_table(
+            self, X, reset=False, has_categories=self.encoder_.has_categories
+        )
+        encoded = self.encoder_.transform(X)
         logits = predict_logits(
             encoded, self.best_architecture_, self.coefs_, self.intercepts_
         )
@@ -596,6 +606,11 @@ class NASMLPClassifier(ClassifierMixin, BaseEstimator):
     def _make_strategy(self) -> Strategy:
         from sknas._strategies import RandomStrategy, ReinforceStrategy
 
+        if isinstance(self.search_strategy, type):
+            raise InvalidParameterError(
+                f"The 'search_strategy' parameter of {type(self).__name__} must be an "
+                f"object, not a class. Got {self.search_strategy!r} instead."
+            )
         if not isinstance(self.search_strategy, str):
             return copy.deepcopy(self.search_strategy)
         if self.search_strategy == "random":
@@ -742,13 +757,12 @@ class NASMLPClassifier(ClassifierMixin, BaseEstimator):
                 {
                     "index": index,
                     "architecture": trials[index].architecture,
-                    "score": search.metric.score(finalist.validation_probabilities),
+                    "score": choice.finalist_scores[index],
                     "loss": finalist.validation_loss,
                     "n_iter": finalist.n_iter,
                     "time": finalist.time,
                 }
                 for index, finalist in choice.finalists.items()
-                if finalist.validation_probabilities is not None
             ]
         )
         self.best_index_ = choice.index

@@ -71,7 +71,8 @@ class ValidationMetric:
         self._scorer = get_scorer("accuracy" if scoring is None else scoring)
         self._scoring = scoring
         self._classes = classes
-        self._X = X
+        # A scorer with a name does not look at X; copies of it would cost.
+        self._X = X if callable(scoring) else np.arange(len(y))
         self._y = y
 
     def check(self) -> None:
@@ -83,22 +84,31 @@ class ValidationMetric:
             If the scorer fails, or has no value, on a guess.
         """
         n_classes = len(self._classes)
-        guess = np.full((len(self._y), n_classes), 1 / n_classes)
         try:
-            # A metric may well be undefined, and warn, where everything is one class.
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                score = self.score(guess)
+            score = self._guess_score()
         except Exception as error:
             raise ValueError(
                 f"scoring={self._scoring!r} cannot be computed on this target with "
-                f"{n_classes} classes: {error}"
+                f"{n_classes} classes: {error} (A callable must have the signature "
+                "scorer(estimator, X, y), as make_scorer gives it to a metric.)"
             ) from error
         if not math.isfinite(score):
             raise ValueError(
                 f"scoring={self._scoring!r} is {score} on the {len(self._y)} validation "
                 "rows. Choose another metric or a larger validation_fraction."
             )
+
+    def _guess_score(self) -> float:
+        n_classes = len(self._classes)
+        guess = np.full((len(self._y), n_classes), 1 / n_classes)
+        # A metric may well be undefined, and warn, where everything is one class.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return self.score(guess)
+
+    def guess_reward(self) -> float:
+        """Return the reward of a network that has learned nothing."""
+        return self.reward(self._guess_score(), math.log(len(self._classes)))
 
     def score(self, probabilities: np.ndarray, rows: np.ndarray | None = None) -> float:
         """Return the score of predicted probabilities.
@@ -123,7 +133,7 @@ class ValidationMetric:
 
     def equals_of_best(
         self, candidates: list[np.ndarray], generator: np.random.Generator
-    ) -> tuple[int, list[int]]:
+    ) -> list[int]:
         """Find the best of several predictions and those no worse within the noise.
 
         What is compared is the score, or without `scoring` the mean log-probability of
@@ -142,26 +152,30 @@ class ValidationMetric:
 
         Returns
         -------
-        best : int
-            Position of the best candidate.
-        equals : list of int
-            Positions of all that equal it, itself included.
+        list of int
+            Positions of all that equal the best, itself included.
         """
         if self._by_loss:
             candidates = [_tempered(p, self._y) for p in candidates]
-        values = [self._merit(p, None) for p in candidates]
-        best = int(np.argmax(values))
+        values = np.array([self._merit(p, None) for p in candidates])
+        if not np.isfinite(values).any():
+            return [0]
+        best = int(np.nanargmax(values))
         by_class = [np.flatnonzero(self._y == code) for code in np.unique(self._y)]
         resamples = [
             np.concatenate([generator.choice(rows, len(rows)) for rows in by_class])
             for _ in range(_N_RESAMPLES)
         ]
-        resampled = np.array(
-            [[self._merit(p, rows) for rows in resamples] for p in candidates]
-        )
-        noise = (resampled[best] - resampled).std(axis=1)
-        shortfall = values[best] - np.array(values)
-        return best, [int(i) for i in np.flatnonzero(shortfall <= noise)]
+        best_resampled = [self._merit(candidates[best], rows) for rows in resamples]
+        equals = [best]
+        for position, candidate in enumerate(candidates):
+            if position == best or not math.isfinite(values[position]):
+                continue
+            resampled = [self._merit(candidate, rows) for rows in resamples]
+            noise = np.nanstd(np.subtract(best_resampled, resampled))
+            if values[best] - values[position] <= noise:
+                equals.append(position)
+        return equals
 
     def _merit(self, probabilities: np.ndarray, rows: np.ndarray | None) -> float:
         if not self._by_loss:

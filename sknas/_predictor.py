@@ -27,7 +27,8 @@ class AccuracyPredictor(nn.Module):
     def __init__(self, hidden_size: int, generator: torch.Generator) -> None:
         super().__init__()
         # Made without values: the layer's own would come from the global RNG.
-        self.unit = nn.Linear(hidden_size, 1, device="meta").to_empty(device="cpu")
+        self.unit = nn.Linear(hidden_size, 1, device="meta", dtype=torch.float32)
+        self.to_empty(device="cpu")
         with torch.no_grad():
             for parameter in self.parameters():
                 parameter.uniform_(-_INITIAL_BOUND, _INITIAL_BOUND, generator=generator)

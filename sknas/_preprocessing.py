@@ -139,15 +139,18 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         self.numeric_: Pipeline | None = None
         self.categorical_: OneHotEncoder | None = None
         if numeric.shape[1]:
+            # Which columns miss values is all that the imputer learns: a row says it,
+            # and the table need not be scaled in one piece.
+            missing = np.where(np.isnan(numeric).any(axis=0), np.nan, 0.0)
+            imputer = SimpleImputer(
+                strategy="constant",
+                fill_value=0.0,
+                add_indicator=True,
+                keep_empty_features=True,
+            )
             self.numeric_ = make_pipeline(
-                SmoothClipScaler(),
-                SimpleImputer(
-                    strategy="constant",
-                    fill_value=0.0,
-                    add_indicator=True,
-                    keep_empty_features=True,
-                ),
-            ).fit(numeric)
+                SmoothClipScaler().fit(numeric), imputer.fit(missing[None])
+            )
         if categories.shape[1]:
             self.categorical_ = OneHotEncoder(
                 handle_unknown="infrequent_if_exist",
@@ -156,6 +159,11 @@ class TableEncoder(TransformerMixin, BaseEstimator):
             ).fit(categories)
         self.n_features_out_ = self._encode(_rows(X, slice(1))).shape[1]
         return self
+
+    @property
+    def has_categories(self) -> bool:
+        """Whether a column of the table is categorical."""
+        return CATEGORICAL in self.kinds_
 
     def transform(self, X: Any, dtype: npt.DTypeLike = np.float64) -> np.ndarray:
         """Encode a table.
@@ -197,7 +205,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         """Return the numeric columns as floats and the others as text or None."""
         if hasattr(X, "toarray"):  # sparse
             X = X.toarray()
-        if CATEGORICAL not in self.kinds_ and not is_mixed_table(X):
+        if not self.has_categories and not is_mixed_table(X):
             numbers = np.asarray(X, dtype=np.float64)
             return numbers, np.empty((X.shape[0], 0), dtype=object)
         numeric, categories = [], []
@@ -206,7 +214,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
             if kind == NUMERIC:
                 numeric.append(_as_numbers(column, name))
             else:
-                categories.append(_as_text(column))
+                categories.append(_as_text(column, name))
         n_rows = X.shape[0]
         return (
             np.column_stack(numeric) if numeric else np.empty((n_rows, 0)),
@@ -258,14 +266,18 @@ def _kind(column: Any, name: object) -> str:
     ):
         return CATEGORICAL
     if dtype != object:
-        raise ValueError(
-            f"Column {name!r} has dtype {dtype}, which must be numeric, boolean, "
-            "categorical or text. Turn it into numbers (for dates, say, the days since "
-            "the first one, the month, the weekday) or leave it out."
-        )
+        raise _unsupported(name, f"has dtype {dtype}")
     values = column[~_is_missing(column)]
     kinds = {_kind_of_value(value, name) for value in values}
     return CATEGORICAL if CATEGORICAL in kinds else NUMERIC
+
+
+def _unsupported(name: object, what: str) -> ValueError:
+    return ValueError(
+        f"Column {name!r} {what}, but must be numeric, boolean, categorical or text. "
+        "Turn it into numbers (for dates, say, the days since the first one, the month, "
+        "the weekday) or leave it out."
+    )
 
 
 def _kind_of_value(value: object, name: object) -> str:
@@ -273,6 +285,8 @@ def _kind_of_value(value: object, name: object) -> str:
         return CATEGORICAL
     if isinstance(value, (bool, np.bool_, int, float, np.integer, np.floating)):
         return NUMERIC
+    if hasattr(value, "isoformat") or isinstance(value, np.datetime64):
+        raise _unsupported(name, f"holds {value!r}")
     try:
         float(value)  # type: ignore[arg-type]  # Decimal, Fraction, 0-d arrays
     except TypeError:
@@ -316,7 +330,7 @@ def _as_numbers(column: Any, name: object) -> np.ndarray:
     return numbers
 
 
-def _as_text(column: Any) -> np.ndarray:
+def _as_text(column: Any, name: object) -> np.ndarray:
     """Convert a column of categories to strings, missing values to None.
 
     A whole number is written without decimals: 1 and 1.0 are one category, as they
@@ -324,6 +338,8 @@ def _as_text(column: Any) -> np.ndarray:
     """
     text = np.full(len(column), None, dtype=object)
     present = ~_is_missing(column)
+    if getattr(column.dtype, "kind", "O") in "mM":
+        raise _unsupported(name, f"has dtype {column.dtype}")
     text[present] = [
         _text_of(value) for value in np.asarray(column[present], dtype=object)
     ]

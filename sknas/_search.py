@@ -1,4 +1,4 @@
-"""Ask, train, tell, record; then choose among the best and train the choice."""
+"""Ask, train, tell, record; then choose among the best."""
 
 from __future__ import annotations
 
@@ -44,6 +44,7 @@ class Choice:
     result: TrainingResult
     # All that were trained again, by their index; empty without finalists.
     finalists: dict[int, TrainingResult]
+    finalist_scores: dict[int, float]
 
 
 class Search:
@@ -119,8 +120,8 @@ class Search:
             if self._best is None:
                 raise
             warnings.warn(
-                f"The search was interrupted after {len(self.history)} trials; the "
-                "best of them is used.",
+                f"The search was interrupted after {len(self.history)} trials. The choice "
+                "among them and the refit follow; another interrupt shortens each.",
                 UserWarning,
                 stacklevel=5,
             )
@@ -129,7 +130,7 @@ class Search:
             raise ValueError(
                 f"The loss of every child ({len(self.history)} architectures) became "
                 f"NaN or infinite. Decrease learning_rate_init (currently {rate}) or "
-                "look for extreme values in X."
+                f"alpha (currently {self.trainer.settings.alpha})."
             )
 
     def _run_round(self, number: int) -> bool:
@@ -166,6 +167,11 @@ class Search:
             self._seen.add(self.first_architecture)
         n = self.n_architectures - len(proposed)
         asked = self.strategy.ask(n)
+        if not isinstance(asked, (list, tuple)):
+            raise TypeError(
+                f"ask() of {type(self.strategy).__name__} must return a list of "
+                f"architectures. Got {asked!r} instead."
+            )
         for architecture in asked:
             if architecture not in self.space:
                 raise ValueError(
@@ -180,13 +186,13 @@ class Search:
     def _predict(self, proposed: Sequence[Architecture]) -> Sequence[float]:
         if not hasattr(self.strategy, "predict"):
             return [math.nan] * len(proposed)
-        predicted: Sequence[float] = self.strategy.predict(proposed)
-        if len(predicted) != len(proposed):
+        predicted = self.strategy.predict(proposed)
+        if np.shape(predicted) != (len(proposed),):
             raise ValueError(
                 f"predict() of {type(self.strategy).__name__} must return one reward an "
-                f"architecture. Got {len(predicted)} for {len(proposed)}."
+                f"architecture, {len(proposed)} here. Got {predicted!r} instead."
             )
-        return predicted
+        return [float(reward) for reward in predicted]
 
     def _job(self, architecture: Architecture) -> TrainingJob:
         inherited = None if self.store is None else self.store.retrieve(architecture)
@@ -197,8 +203,7 @@ class Search:
     def _trial(self, number: int, result: TrainingResult, predicted: float) -> Trial:
         score = reward = math.nan
         if not result.failed:
-            assert result.validation_probabilities is not None
-            score = self.metric.score(result.validation_probabilities)
+            score = self.metric.score(_validated(result))
             reward = self.metric.reward(score, result.validation_loss)
         data = self.trainer.data
         failed = not math.isfinite(reward)
@@ -222,7 +227,9 @@ class Search:
     ) -> None:
         """Append a finished round and write its weights to the store, in its order."""
         known = [t.reward for t in (*self.history.trials, *trials)]
-        worst = min((r for r in known if math.isfinite(r)), default=0.0)
+        # No failure may look better than a guess, even where nothing else is known.
+        known.append(self.metric.guess_reward())
+        worst = min(reward for reward in known if math.isfinite(reward))
         for trial, result in zip(trials, results, strict=True):
             if trial.status == FAILED:
                 self.history.record(replace(trial, reward=worst))
@@ -242,16 +249,16 @@ class Search:
         seconds_training: float,
     ) -> None:
         scores = [trial.score for trial in trials if trial.status == TRAINED]
-        report: dict[str, Any] = getattr(self.strategy, "report", dict)()
-        self.history.record_round(
-            round=number,
-            n_trials=len(trials),
-            mean_score=float(np.mean(scores)) if scores else math.nan,
-            best_score=max(scores, default=math.nan),
-            time=seconds,
-            time_children=seconds_training,
-            **report,
-        )
+        report: dict[str, Any] = getattr(self.strategy, "report", dict)() or {}
+        figures = {
+            "round": number,
+            "n_trials": len(trials),
+            "mean_score": float(np.mean(scores)) if scores else math.nan,
+            "best_score": max(scores, default=math.nan),
+            "time": seconds,
+            "time_children": seconds_training,
+        }
+        self.history.record_round(**(report | figures))
         best = self._best_score(())
         self.progress.round(number + 1, self.n_rounds, len(self.history), best)
 
@@ -284,10 +291,11 @@ class Search:
         """
         assert self._best is not None
         trials = self.history.trials
-        ranked = self.history.best_first()
-        if self.first_architecture is not None and n_finalists > 1 and 0 in ranked:
-            ranked = [0, *(index for index in ranked if index != 0)]
-        ranked = ranked[:n_finalists]
+        best_first = self.history.best_first()
+        ranked = best_first[:n_finalists]
+        has_first = self.first_architecture is not None and 0 in best_first
+        if has_first and n_finalists > 1 and 0 not in ranked:
+            ranked[-1] = 0
         results: dict[int, TrainingResult] = {}
         if ranked:
             jobs = [
@@ -300,34 +308,35 @@ class Search:
             results = self._train_finalists(trainer, ranked, jobs)
         if not results:
             index, result = self._best
-            return Choice(index, trials[index].score, result, {})
+            return Choice(index, trials[index].score, result, {}, {})
+        probabilities = [_validated(result) for result in results.values()]
         indices = list(results)
-        probabilities = [results[i].validation_probabilities for i in indices]
-        _, equals = self.metric.equals_of_best(
-            [p for p in probabilities if p is not None],
-            np.random.default_rng(self.seeds.seed("choice")),
+        scores = [self.metric.score(p) for p in probabilities]
+        equals = self.metric.equals_of_best(
+            probabilities, np.random.default_rng(self.seeds.seed("choice"))
         )
         chosen = min(
             (indices[position] for position in equals),
             key=lambda i: (trials[i].n_parameters, i),
         )
-        chosen_probabilities = results[chosen].validation_probabilities
-        assert chosen_probabilities is not None
-        score = self.metric.score(chosen_probabilities)
-        return Choice(chosen, score, results[chosen], results)
+        finalist_scores = dict(zip(indices, scores, strict=True))
+        return Choice(
+            chosen, finalist_scores[chosen], results[chosen], results, finalist_scores
+        )
 
-    @staticmethod
     def _train_finalists(
-        trainer: Trainer, indices: Sequence[int], jobs: Sequence[TrainingJob]
+        self, trainer: Trainer, indices: Sequence[int], jobs: Sequence[TrainingJob]
     ) -> dict[int, TrainingResult]:
         """Train and return those that did not fail, as far as time allowed."""
         trained: list[TrainingResult] = []
         try:
-            trained.extend(trainer.train(jobs))
+            for result in trainer.train(jobs):
+                trained.append(result)
+                self.progress.stage(f"finalist {len(trained)} of {len(jobs)} trained")
         except KeyboardInterrupt:
             warnings.warn(
-                f"Interrupted after {len(trained)} of {len(jobs)} finalists; the "
-                "choice is among these.",
+                f"Interrupted after {len(trained)} of {len(jobs)} finalists. The choice is "
+                "among these, or the best trial where there is none; the refit follows.",
                 UserWarning,
                 stacklevel=6,
             )
@@ -336,3 +345,9 @@ class Search:
             for index, result in zip(indices, trained, strict=False)
             if not result.failed
         }
+
+
+def _validated(result: TrainingResult) -> np.ndarray:
+    """Return the validation probabilities that every child of a search has."""
+    assert result.validation_probabilities is not None
+    return result.validation_probabilities

@@ -203,6 +203,18 @@ class SearchSpace:
     max_layers: int
     dropout: bool = True
 
+    def __post_init__(self) -> None:
+        names = tuple(str(canonical_activation(name)) for name in self.activations)
+        object.__setattr__(self, "layer_widths", tuple(self.layer_widths))
+        object.__setattr__(self, "activations", names)
+        if not self.layer_widths or not names or self.max_layers < 2:
+            raise ValueError(
+                "A SearchSpace must have a width, an activation and max_layers >= 2. "
+                f"Got {self!r} instead."
+            )
+        for width, name in itertools.product(self.layer_widths, names):
+            _check_layer((width, name))
+
     @cached_property
     def vocabulary(self) -> tuple[Layer, ...]:
         dense = itertools.product(self.layer_widths, self.activations)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import joblib
@@ -118,7 +119,7 @@ class Trainer:
     device : torch.device
         Where children are trained; their results come back to the CPU.
     n_jobs : int or None
-        Processes on the CPU, in joblib's sense. Results do not depend on it.
+        Workers on the CPU, in joblib's sense. Results do not depend on it.
     """
 
     def __init__(
@@ -140,16 +141,20 @@ class Trainer:
         """Train a child for each job and yield the results in the order of the jobs."""
         # Copy-on-write maps: workers share one copy of the table, and torch does not
         # warn of arrays it must not write to.
-        parallel = joblib.Parallel(
-            n_jobs=self.n_jobs, return_as="generator", mmap_mode="c"
+        make_parallel = functools.partial(
+            joblib.Parallel, n_jobs=self.n_jobs, mmap_mode="c"
         )
-        results: Iterator[TrainingResult] = parallel(
+        try:
+            parallel = make_parallel(return_as="generator")
+        except ValueError:  # a backend that cannot, such as "multiprocessing"
+            parallel = make_parallel()
+        results: Iterable[TrainingResult] = parallel(
             joblib.delayed(train_child)(
                 self.data, job, self.settings, self.seed, self.device
             )
             for job in jobs
         )
-        return results
+        return iter(results)
 
 
 def train_child(
@@ -216,10 +221,10 @@ class _Training:
             device=device,
         )
         self.network.initialize(
-            0, torch.Generator().manual_seed(job.seed), job.inherited
+            0, torch.Generator("cpu").manual_seed(job.seed), job.inherited
         )
         # The order of the rows comes from the CPU: the same on every device.
-        self.order_generator = torch.Generator().manual_seed(seed)
+        self.order_generator = torch.Generator("cpu").manual_seed(seed)
         self.dropout_generator = torch.Generator(device).manual_seed(job.seed + 1)
         self.optimizer = _Adam(self.network, settings)
         self.failed = False
@@ -248,7 +253,9 @@ class _Training:
 
     def _train_epoch(self, epoch: int) -> float:
         n_rows, batch_size = len(self.X), self.settings.batch_size
-        order = torch.randperm(n_rows, generator=self.order_generator).to(self.device)
+        order = torch.randperm(n_rows, generator=self.order_generator, device="cpu").to(
+            self.device
+        )
         X, targets = self.X[order], self.targets[order]
         n_batches = math.ceil(n_rows / batch_size)
         schedule_iter = self.settings.schedule_iter or self.settings.max_iter

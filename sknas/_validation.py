@@ -97,19 +97,24 @@ def check_first_architecture(estimator: Any, space: SearchSpace) -> Architecture
         try:
             first = Architecture(*first)
         except ValueError as error:
-            rule = f"a sequence of layers ({error})"
+            rule = (
+                "None, 'auto', an Architecture or a sequence of its layers, such as "
+                "((64, 'relu'), 'dropout')"
+            )
             raise _invalid(estimator, "first_architecture", rule) from error
     if first not in space:
         rule = (
-            "in the search space: widths of layer_widths, activations of activations, "
-            "'dropout' only if dropout > 0, and at most max_layers - 1 = "
-            f"{space.max_layers - 1} layers"
+            f"in the search space: widths of layer_widths={space.layer_widths}, "
+            f"activations of activations={space.activations}, 'dropout' only if "
+            f"dropout > 0, and at most max_layers - 1 = {space.max_layers - 1} layers"
         )
         raise _invalid(estimator, "first_architecture", rule)
     return first
 
 
-def check_table(estimator: Any, X: Any, *, reset: bool) -> Any:
+def check_table(
+    estimator: Any, X: Any, *, reset: bool, has_categories: bool = False
+) -> Any:
     """Validate X as far as possible by scikit-learn's own checks.
 
     Parameters
@@ -120,6 +125,9 @@ def check_table(estimator: Any, X: Any, *, reset: bool) -> Any:
         What the user gave.
     reset : bool
         True in ``fit``; False compares with what ``fit`` saw.
+    has_categories : bool, default=False
+        Whether ``fit`` saw categories. A DataFrame then keeps the dtype of each column
+        even if all are numbers now: True must not become 1.0 where it is a category.
 
     Returns
     -------
@@ -130,7 +138,8 @@ def check_table(estimator: Any, X: Any, *, reset: bool) -> Any:
         array = np.asarray(X)
         # numpy turns the numbers of a mixed list into text.
         X = np.asarray(X, dtype=object) if array.dtype.kind in "US" else array
-    if not is_mixed_table(X):
+    keeps_columns = has_categories and hasattr(X, "iloc") and X.ndim == 2
+    if not (keeps_columns or is_mixed_table(X)):
         return validate_data(
             estimator,
             X,

@@ -70,23 +70,28 @@ def test_single_thread_restores_the_count_after_an_error(four_threads):
     assert four_threads == [4]
 
 
-def test_of_fits_that_overlap_the_last_one_out_restores_the_count(four_threads):
-    entered, leave = threading.Event(), threading.Event()
+def test_a_thread_leaves_the_count_of_others_alone():
+    entered, leave, counts = threading.Event(), threading.Event(), []
 
-    def first_fit():
+    def other_fit():
+        counts.append(torch.get_num_threads())
         with single_thread():
             entered.set()
             leave.wait(timeout=60)
+            counts.append(torch.get_num_threads())
+        counts.append(torch.get_num_threads())
 
-    thread = threading.Thread(target=first_fit)
+    before = torch.get_num_threads()
+    thread = threading.Thread(target=other_fit)
     thread.start()
     entered.wait(timeout=60)
     with single_thread():
         leave.set()
         thread.join()
-        # The one that saved the count is gone; the other still needs one thread.
-        assert four_threads == [1]
-    assert four_threads == [4]
+        assert torch.get_num_threads() == 1
+    assert torch.get_num_threads() == before
+    assert counts[1] == 1
+    assert counts[2] == counts[0]
 
 
 def test_single_thread_really_sets_torchs_count():

@@ -15,7 +15,7 @@ from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.datasets import load_iris
 from sklearn.ensemble import VotingClassifier
-from sklearn.exceptions import ConvergenceWarning
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, cross_val_predict
 from sklearn.neural_network import MLPClassifier
@@ -618,3 +618,52 @@ def test_cuda_and_cpu_agree(fast, three_class_table):
     np.testing.assert_allclose(
         on_cpu.search_results_["loss"], on_cuda.search_results_["loss"], rtol=1e-2
     )
+
+
+@pytest.mark.parametrize(
+    ("in_fit", "in_predict"),
+    [
+        (pd.Categorical([True, False] * 20), np.array([True, False] * 20)),
+        (pd.Categorical(["1", "2"] * 20), np.array([1.0, 2.0] * 20)),
+        (pd.Categorical([2**60 + 1, 2**60 + 3] * 20), [2**60 + 1, 2**60 + 3] * 20),
+    ],
+    ids=["booleans", "digits", "large integers"],
+)
+def test_a_category_is_known_again_when_its_column_is_numeric(in_fit, in_predict, fast):
+    frame = pd.DataFrame({"category": in_fit, "number": np.linspace(0, 1, 40)})
+    classifier = NASMLPClassifier(**fast).fit(frame, np.array([1, 0] * 20))
+    np.testing.assert_array_equal(
+        classifier.predict_proba(frame.assign(category=in_predict)),
+        classifier.predict_proba(frame),
+    )
+
+
+def test_torchs_defaults_belong_to_the_user(fast, three_class_table):
+    X, y = three_class_table
+    expected = NASMLPClassifier(**fast).fit(X, y).predict_proba(X)
+    torch.set_default_dtype(torch.float64)
+    torch.set_default_device("meta")
+    try:
+        classifier = NASMLPClassifier(**fast).fit(X, y)
+    finally:
+        torch.set_default_dtype(torch.float32)
+        torch.set_default_device(None)
+    np.testing.assert_array_equal(classifier.predict_proba(X), expected)
+
+
+def test_after_a_failed_fit_the_estimator_is_not_fitted(fast, three_class_table):
+    X, y = three_class_table
+    classifier = NASMLPClassifier(**fast)
+    with pytest.raises(ValueError, match="scoring"):
+        classifier.set_params(scoring="roc_auc").fit(X, y)
+    with pytest.raises(NotFittedError, match="not fitted"):
+        classifier.predict(X)
+
+
+def test_joblibs_backends_give_equal_results(fast, three_class_table):
+    X, y = three_class_table
+    expected = NASMLPClassifier(**fast).fit(X, y).predict_proba(X)
+    for backend in ("threading", "multiprocessing"):
+        with joblib.parallel_config(backend, n_jobs=2):
+            classifier = NASMLPClassifier(**fast).fit(X, y)
+        np.testing.assert_array_equal(classifier.predict_proba(X), expected)

@@ -195,7 +195,7 @@ def test_predictions_of_another_length_are_refused():
 
     search = _make_search(Predicting([A, B]), FakeTrainer())
     with pytest.raises(
-        ValueError, match=r"predict\(\) of Predicting must return one .* Got 3 for 2"
+        ValueError, match=r"predict\(\) of Predicting must return one .*, 2 here"
     ):
         search.run()
 
@@ -208,9 +208,9 @@ def test_a_failed_child_is_recorded_and_told_the_worst_reward():
     strategy = ScriptedStrategy([A, B], [C, D])
     search = _make_search(strategy, FakeTrainer(_loss_failing(B, C)))
     search.run()
-    # So far the worst is A's, in both rounds.
-    assert strategy.told[0] == ([A, B], [pytest.approx(_reward(A))] * 2)
-    assert strategy.told[1][1] == pytest.approx([_reward(A), _reward(D)])
+    # Nothing did worse than a guess between two classes.
+    assert strategy.told[0] == ([A, B], [pytest.approx(_reward(A)), 0.5])
+    assert strategy.told[1][1] == pytest.approx([0.5, _reward(D)])
     results = search.history.to_dict()
     assert results["status"].tolist() == ["trained", "failed", "failed", "trained"]
     assert np.isnan(results["score"]).tolist() == [False, True, True, False]
@@ -232,16 +232,17 @@ def test_a_score_that_is_nan_is_a_failure():
     assert strategy.told[0][1] == [1.0, 1.0]
 
 
-def test_failures_after_a_round_of_failures_are_told_the_worst_success():
+def test_failures_never_look_better_than_a_guess():
     strategy = ScriptedStrategy([A, B], [C, D], [FIRST])
     search = _make_search(
         strategy, FakeTrainer(_loss_failing(A, B, FIRST)), scoring="neg_log_loss"
     )
     search.run()
-    later = strategy.told[1][1]
-    assert max(later) < 0
-    # Not the 0 of the first round, when nothing was known: rewards are negative here.
-    assert strategy.told[2][1] == [pytest.approx(min(later))]
+    # Rewards are negative here: a 0 would be the best of all.
+    guess = pytest.approx(-math.log(2))
+    assert strategy.told[0][1] == [guess, guess]
+    assert min(strategy.told[1][1]) > -math.log(2)
+    assert strategy.told[2][1] == [guess]
 
 
 def test_if_every_child_fails_the_error_says_why_and_what_to_do():
@@ -252,7 +253,7 @@ def test_if_every_child_fails_the_error_says_why_and_what_to_do():
         match=r"every child \(3 architectures\).*learning_rate_init \(currently 0.125\)",
     ):
         search.run()
-    assert strategy.told[0] == ([A, B], [0.0, 0.0])
+    assert strategy.told[0] == ([A, B], [0.5, 0.5])
 
 
 @pytest.mark.parametrize("n_trained", [1, 2, 3])

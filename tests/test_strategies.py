@@ -373,11 +373,12 @@ def test_reinforce_learns_through_ask_and_tell():
 @pytest.mark.parametrize("entropy", [0.0, 0.3])
 def test_the_policy_gradient_of_a_bandit_agrees_with_one_by_hand(entropy):
     discount, baseline = 0.9, 0.5
-    strategy = _arms_strategy(3, discount=discount, entropy=entropy)
+    strategy = _arms_strategy(3, discount=discount, entropy=entropy, baseline=baseline)
     arms, rewards = [0, 2, 2, 1], [0.9, 0.2, 0.4, 0.7]
     end = strategy.space.end_token
     tokens = torch.tensor([[arm, end] for arm in arms])
-    loss, report = strategy._policy_loss(tokens, torch.tensor(rewards), baseline)
+    scaled = strategy._advantages(torch.tensor(rewards), tokens)
+    loss, report = strategy._policy_loss(tokens, scaled)
     loss.backward()
 
     p = np.append(_arm_probabilities(strategy), 0.0).astype(float)
@@ -402,11 +403,23 @@ def test_the_policy_gradient_of_a_bandit_agrees_with_one_by_hand(entropy):
 
 
 def test_every_token_is_trained_with_its_discounted_return():
-    strategy = ReinforceStrategy(discount=0.5)
-    is_token = torch.tensor([[True, True, True], [True, True, False]])
-    advantages = strategy._advantages(torch.tensor([0.8, 0.4]), is_token, 0.1)
+    strategy = ReinforceStrategy(discount=0.5, baseline=0.1)
+    strategy.setup(SearchSpace((1, 2), ("relu",), max_layers=3), 0)
+    tokens = torch.tensor([[0, 1, 3], [0, 3, 3]])
+    advantages = strategy._advantages(torch.tensor([0.8, 0.4]), tokens)
     expected = np.array([[0.1, 0.3, 0.7], [0.1, 0.3, 0.0]])
     expected /= math.sqrt((0.01 + 0.09 + 0.49 + 0.01 + 0.09) / 5)
+    np.testing.assert_allclose(advantages.numpy(), expected, rtol=1e-5)
+
+
+def test_the_moving_average_is_discounted_like_the_rewards():
+    # Else the tokens far from the end would lose by their position alone.
+    strategy = ReinforceStrategy(discount=0.5)
+    strategy.setup(SearchSpace((1, 2), ("relu",), max_layers=3), 0)
+    tokens = torch.tensor([[0, 1, 3], [0, 3, 3]])
+    advantages = strategy._advantages(torch.tensor([0.8, 0.4]), tokens)
+    expected = np.array([[0.05, 0.1, 0.2], [-0.1, -0.2, 0.0]])
+    expected /= math.sqrt((0.0025 + 0.01 + 0.04 + 0.01 + 0.04) / 5)
     np.testing.assert_allclose(advantages.numpy(), expected, rtol=1e-5)
 
 

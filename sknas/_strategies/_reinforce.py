@@ -74,7 +74,7 @@ class ReinforceStrategy(SearchStrategy):
         self.predictor_bonus = predictor_bonus
 
     def _setup(self, random_state: int) -> None:
-        self._generator = torch.Generator().manual_seed(random_state)
+        self._generator = torch.Generator("cpu").manual_seed(random_state)
         self._controller = LSTMController(self.space, self.hidden_size, self._generator)
         self._predictor: AccuracyPredictor | None = None
         if self.accuracy_predictor:
@@ -94,11 +94,13 @@ class ReinforceStrategy(SearchStrategy):
 
     def _tokens(self, architectures: Sequence[Architecture]) -> Tensor:
         tokens = torch.full(
-            (len(architectures), self.space.max_layers), self.space.end_token
+            (len(architectures), self.space.max_layers),
+            self.space.end_token,
+            device="cpu",
         )
         for row, architecture in enumerate(architectures):
             encoded = self.space.encode(architecture)
-            tokens[row, : len(encoded)] = torch.tensor(encoded)
+            tokens[row, : len(encoded)] = torch.tensor(encoded, device="cpu")
         return tokens
 
     def _draw(self, n: int) -> list[Architecture]:
@@ -167,23 +169,20 @@ class ReinforceStrategy(SearchStrategy):
         self, architectures: Sequence[Architecture], rewards: Sequence[float]
     ) -> None:
         """Take one step on the joint loss for each batch of this round's sequences."""
-        all_rewards = torch.tensor(self._rewards)
+        all_rewards = _as_tensor(self._rewards)
         if self._predictor is not None:
             self._predictor.set_range(all_rewards)
         all_tokens = self._tokens(self._told)
-        baseline = self._baseline.update(rewards) if rewards else 0.0
+        tokens = self._tokens(architectures)
+        advantages = self._advantages(_as_tensor(rewards), tokens)
         # Without sequences of its own (all came from elsewhere) one step remains.
         step = self.batch_size or len(architectures) or 1
         for start in range(0, len(architectures) or 1, step):
             batch = slice(start, start + step)
-            loss = torch.zeros(())
+            loss = torch.zeros((), device="cpu")
             self._report = {}
-            if architectures[batch]:
-                loss, self._report = self._policy_loss(
-                    self._tokens(architectures[batch]),
-                    torch.tensor(rewards[batch]),
-                    baseline,
-                )
+            if len(tokens[batch]):
+                loss, self._report = self._policy_loss(tokens[batch], advantages[batch])
             if self._predictor is not None:
                 states = self._controller(all_tokens).states
                 predictor_loss = self._predictor.loss(states, all_rewards)
@@ -201,11 +200,10 @@ class ReinforceStrategy(SearchStrategy):
             self._n_updates += 1
 
     def _policy_loss(
-        self, tokens: Tensor, rewards: Tensor, baseline: float
+        self, tokens: Tensor, advantages: Tensor
     ) -> tuple[Tensor, dict[str, float]]:
         """Return the negative of the objective of appendix A, and figures about it."""
         policy = self._controller(tokens)
-        advantages = self._advantages(rewards, policy.is_token, baseline)
         n_tokens = policy.is_token.sum()
         entropy = policy.entropies.sum() / n_tokens
         # maximise  sum_t  (G_t - b)  log pi(a_t | s_t)  +  entropy
@@ -217,16 +215,22 @@ class ReinforceStrategy(SearchStrategy):
             "advantage": float((advantages.sum() / n_tokens).detach()),
         }
 
-    def _advantages(self, rewards: Tensor, is_token: Tensor, baseline: float) -> Tensor:
-        """Return G_t - b for every token, scaled to a mean square of 1.
+    def _advantages(self, rewards: Tensor, tokens: Tensor) -> Tensor:
+        """Return G_t - b for every token of a round, scaled to a mean square of 1.
 
         The reward comes with the last token, so that G_t is the reward discounted by
-        the number of tokens still to come.
+        the number of tokens still to come. The moving average is one of rewards, and
+        is discounted like them; a number is what the user says it is.
         """
+        if not len(rewards):
+            return torch.zeros(tokens.shape, device="cpu")
+        is_token = self._controller.is_token(tokens)
         position = is_token.cumsum(dim=1)
-        still_to_come = position[:, -1:] - position
-        returns = rewards[:, None] * self.discount**still_to_come
-        advantages = torch.where(is_token, returns - baseline, 0.0)
+        discounts = self.discount ** (position[:, -1:] - position)
+        baseline = self._baseline.update(rewards.tolist())
+        baselines = baseline * discounts if isinstance(self.baseline, str) else baseline
+        advantages = rewards[:, None] * discounts - baselines
+        advantages = torch.where(is_token, advantages, 0.0)
         scale = (advantages.square().sum() / is_token.sum()).sqrt()
         return advantages / scale if scale > 1e-8 else advantages
 
@@ -236,7 +240,7 @@ class ReinforceStrategy(SearchStrategy):
             return
         with torch.no_grad():
             states = self._controller(self._tokens(self._told)).states
-        rewards = torch.tensor(self._rewards)
+        rewards = _as_tensor(self._rewards)
         optimizer = torch.optim.AdamW(
             self._predictor.parameters(), lr=self.learning_rate, weight_decay=0.1
         )
@@ -244,3 +248,8 @@ class ReinforceStrategy(SearchStrategy):
             optimizer.zero_grad()
             self._predictor.loss(states, rewards).backward()
             optimizer.step()
+
+
+def _as_tensor(rewards: Sequence[float]) -> Tensor:
+    """Convert, whatever the user's default dtype and device are."""
+    return torch.tensor(rewards, dtype=torch.float32, device="cpu")

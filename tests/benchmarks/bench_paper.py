@@ -107,7 +107,8 @@ def run(number, data, arguments):
 
     results = nas.search_results_
     top = np.argsort(-results["score"], kind="stable")[:5]
-    n_validation = int(np.ceil(nas.validation_fraction * len(X)))
+    class_counts = np.unique(y, return_counts=True)[1]
+    n_validation = int(np.round(nas.validation_fraction * class_counts).sum())
     print(f"\nTable {number}: {name}, {title}")
     print(
         f"  rows: {len(X) - n_validation} train, {n_validation} validate (of {n_all}), "
