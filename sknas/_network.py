@@ -201,7 +201,7 @@ class StackedMLP:
             bias = drawn.new_zeros(n_out)
             given = inherited[layer] if inherited is not None else None
             if given is not None:
-                drawn, bias = torch.tensor(given[0]), torch.tensor(given[1])
+                drawn, bias = torch.from_numpy(given[0]), torch.from_numpy(given[1])
             self.weights[layer][child].copy_(drawn)
             self.biases[layer][child, 0].copy_(bias)
 

@@ -639,6 +639,7 @@ def test_a_category_is_known_again_when_its_column_is_numeric(in_fit, in_predict
 
 def test_torchs_defaults_belong_to_the_user(fast, three_class_table):
     X, y = three_class_table
+    fast = fast | {"weight_sharing": True, "dropout": 0.5}
     expected = NASMLPClassifier(**fast).fit(X, y).predict_proba(X)
     torch.set_default_dtype(torch.float64)
     torch.set_default_device("meta")
