@@ -30,8 +30,8 @@ def resolve_device(device: str) -> torch.device:
         )
     if resolved.type == "cuda" and not has_cuda:
         raise ValueError(
-            f"device={device!r} needs a CUDA device, and torch {torch.__version__} finds "
-            "none here. Write device='auto' to use one where there is one, or "
+            f"device={device!r} needs a CUDA device, and torch {torch.__version__} "
+            "finds none here. Write device='auto' to use one where there is one, or "
             "device='cpu'."
         )
     if resolved.type == "cuda" and (resolved.index or 0) >= torch.cuda.device_count():

@@ -94,8 +94,9 @@ class ValidationMetric:
             ) from error
         if not math.isfinite(score):
             raise ValueError(
-                f"scoring={self._scoring!r} is {score} on the {len(self._y)} validation "
-                "rows. Choose another metric or a larger validation_fraction."
+                f"scoring={self._scoring!r} is {score} on the {len(self._y)} "
+                "validation rows. Choose another metric or a larger "
+                "validation_fraction."
             )
 
     def _guess_score(self) -> float:
@@ -138,10 +139,11 @@ class ValidationMetric:
 
         What is compared is the score, or without `scoring` the mean log-probability of
         the true classes at the temperature that suits each candidate: long training
-        makes networks over-confident, which costs log loss but no accuracy. A candidate equals the best if it falls short by no more than
-        the standard error of the difference, measured on bootstrap resamples of the
-        validation rows. These hold each class as often as the rows do, so that a
-        metric that has a value on the rows has one on each resample.
+        makes networks over-confident, which costs log loss but no accuracy. A
+        candidate equals the best if it falls short by no more than the standard error
+        of the difference, measured on bootstrap resamples of the validation rows.
+        These hold each class as often as the rows do, so that a metric that has a
+        value on the rows has one on each resample.
 
         Parameters
         ----------

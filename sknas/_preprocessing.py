@@ -275,8 +275,8 @@ def _kind(column: Any, name: object) -> str:
 def _unsupported(name: object, what: str) -> ValueError:
     return ValueError(
         f"Column {name!r} {what}, but must be numeric, boolean, categorical or text. "
-        "Turn it into numbers (for dates, say, the days since the first one, the month, "
-        "the weekday) or leave it out."
+        "Turn it into numbers (for dates, say, the days since the first one, the "
+        "month, the weekday) or leave it out."
     )
 
 

@@ -120,8 +120,9 @@ class Search:
             if self._best is None:
                 raise
             warnings.warn(
-                f"The search was interrupted after {len(self.history)} trials. The choice "
-                "among them and the refit follow; another interrupt shortens each.",
+                f"The search was interrupted after {len(self.history)} trials. The "
+                "choice among them and the refit follow; another interrupt shortens "
+                "each.",
                 UserWarning,
                 stacklevel=5,
             )
@@ -175,8 +176,9 @@ class Search:
         for architecture in asked:
             if architecture not in self.space:
                 raise ValueError(
-                    f"ask() of {type(self.strategy).__name__} must return architectures "
-                    f"of the space it was set up with. Got {architecture!r} instead."
+                    f"ask() of {type(self.strategy).__name__} must return "
+                    "architectures of the space it was set up with. "
+                    f"Got {architecture!r} instead."
                 )
             if architecture not in self._seen:
                 self._seen.add(architecture)
@@ -189,8 +191,8 @@ class Search:
         predicted = self.strategy.predict(proposed)
         if np.shape(predicted) != (len(proposed),):
             raise ValueError(
-                f"predict() of {type(self.strategy).__name__} must return one reward an "
-                f"architecture, {len(proposed)} here. Got {predicted!r} instead."
+                f"predict() of {type(self.strategy).__name__} must return one reward "
+                f"an architecture, {len(proposed)} here. Got {predicted!r} instead."
             )
         return [float(reward) for reward in predicted]
 
@@ -335,8 +337,9 @@ class Search:
                 self.progress.stage(f"finalist {len(trained)} of {len(jobs)} trained")
         except KeyboardInterrupt:
             warnings.warn(
-                f"Interrupted after {len(trained)} of {len(jobs)} finalists. The choice is "
-                "among these, or the best trial where there is none; the refit follows.",
+                f"Interrupted after {len(trained)} of {len(jobs)} finalists. The "
+                "choice is among these, or the best trial where there is none; the "
+                "refit follows.",
                 UserWarning,
                 stacklevel=6,
             )

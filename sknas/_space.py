@@ -52,8 +52,9 @@ class Architecture:
     ----------
     *layers : tuple of (int, str) or 'dropout'
         Dense layers as ``(width, activation)`` with an activation of ``'sigmoid'``
-        (also written ``'logistic'``), ``'tanh'``, ``'relu'`` or ``'elu'``; ``'dropout'`` drops units of the layer
-        before it. The first layer is dense, and no two dropouts follow each other.
+        (also written ``'logistic'``), ``'tanh'``, ``'relu'`` or ``'elu'``;
+        ``'dropout'`` drops units of the layer before it. The first layer is dense, and
+        no two dropouts follow each other.
 
     Attributes
     ----------
@@ -89,7 +90,8 @@ class Architecture:
         checked = tuple(_check_layer(layer) for layer in layers)
         if not checked or checked[0] == DROPOUT:
             raise ValueError(
-                f"An Architecture must begin with a dense layer. Got {layers!r} instead."
+                "An Architecture must begin with a dense layer. "
+                f"Got {layers!r} instead."
             )
         if any(a == b == DROPOUT for a, b in itertools.pairwise(checked)):
             raise ValueError(

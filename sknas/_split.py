@@ -34,7 +34,8 @@ def split_rows(
     rows = np.arange(len(y))
     if len(y) == 1:
         warnings.warn(
-            "X has one row: architectures are validated on the row they are trained on.",
+            "X has one row: architectures are validated on the row they are trained "
+            "on.",
             UserWarning,
             stacklevel=4,
         )

@@ -236,7 +236,7 @@ class _Training:
         self.best_parameters: Tensor | None = None
 
     def run(self) -> None:
-        """Train until the epochs are used up, patience is, or the loss is not finite."""
+        """Train until epochs or patience are used up or the loss is not finite."""
         for epoch in range(self.settings.max_iter):
             loss = self._train_epoch(epoch)
             self.loss_curve.append(loss)

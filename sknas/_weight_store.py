@@ -39,8 +39,9 @@ class BigramWeightStore:
         ----------
         architecture : Architecture
             What the child was built from.
-        weights : sequence of (ndarray of shape (n_in, n_out), ndarray of shape (n_out,))
-            One weight matrix and bias for each of ``architecture.bigrams()``.
+        weights : sequence of (ndarray, ndarray)
+            Weights of shape (n_in, n_out) and biases of shape (n_out,) for each of
+            ``architecture.bigrams()``.
         score : float
             Of two children with the same pair, the one with more stays; of equals,
             the one that came first.

@@ -306,7 +306,8 @@ with open({str(path)!r}, "wb") as file:
 def test_the_users_global_generators_do_not_matter(fast, binary_table):
     X, y = binary_table
     expected = NASMLPClassifier(**fast).fit(X, y).predict_proba(X)
-    numpy_state, torch_state = np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
+    numpy_state = np.random.get_state()  # noqa: NPY002
+    torch_state = torch.get_rng_state()
     try:
         np.random.seed(99)  # noqa: NPY002
         torch.manual_seed(99)  # noqa: TID251

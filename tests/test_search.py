@@ -250,7 +250,7 @@ def test_if_every_child_fails_the_error_says_why_and_what_to_do():
     search = _make_search(strategy, FakeTrainer(_loss_failing(A, B, C)))
     with pytest.raises(
         ValueError,
-        match=r"every child \(3 architectures\).*learning_rate_init \(currently 0.125\)",
+        match=r"every child \(3 architectures\).*_rate_init \(currently 0.125\)",
     ):
         search.run()
     assert strategy.told[0] == ([A, B], [0.5, 0.5])

@@ -1,4 +1,4 @@
-"""REINFORCE on the LSTM controller, with the accuracy predictor (paper 4, appendix A)."""
+"""REINFORCE on the LSTM controller, with the predictor (paper 4, appendix A)."""
 
 from __future__ import annotations
 
