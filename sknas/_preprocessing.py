@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,9 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 _MAX_CATEGORIES = 64
 # Rows encoded at once: bounds the memory that intermediate float64 tables take.
 _CHUNK = 8192
+# A text column of more different values than this, all of which read as numbers, is
+# more likely a numeric column that was read as text than a column of codes.
+_MAX_NUMERIC_CODES = 20
 
 NUMERIC = "numeric"
 CATEGORICAL = "categorical"
@@ -135,6 +139,9 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         """
         del y
         self.kinds_ = _kinds(X)
+        for position, kind in enumerate(self.kinds_):
+            if kind == CATEGORICAL:
+                _warn_of_numbers_as_text(*_column(X, position))
         numeric, categories = self._split(X)
         self.numeric_: Pipeline | None = None
         self.categorical_: OneHotEncoder | None = None
@@ -270,6 +277,26 @@ def _kind(column: Any, name: object) -> str:
     values = column[~_is_missing(column)]
     kinds = {_kind_of_value(value, name) for value in values}
     return CATEGORICAL if CATEGORICAL in kinds else NUMERIC
+
+
+def _warn_of_numbers_as_text(column: Any, name: object) -> None:
+    """Tell the user of a column of text that looks numeric."""
+    if str(column.dtype) == "category":
+        return
+    texts = {text for text in _as_text(column, name) if text is not None}
+    if len(texts) <= _MAX_NUMERIC_CODES:
+        return
+    try:
+        for text in texts:
+            float(text)
+    except ValueError:
+        return
+    warnings.warn(
+        f"Column {name!r} is text, and so categorical, but all of its {len(texts)} "
+        "different values read as numbers. Convert it if it is meant to be numeric.",
+        UserWarning,
+        stacklevel=5,
+    )
 
 
 def _unsupported(name: object, what: str) -> ValueError:

@@ -668,3 +668,18 @@ def test_joblibs_backends_give_equal_results(fast, three_class_table):
         with joblib.parallel_config(backend, n_jobs=2):
             classifier = NASMLPClassifier(**fast).fit(X, y)
         np.testing.assert_array_equal(classifier.predict_proba(X), expected)
+
+
+def test_a_table_of_numbers_that_was_read_as_text_is_told(fast):
+    numbers = np.random.default_rng(0).normal(size=(40, 1)).round(6)
+    y = np.array([0, 1] * 20)
+    with pytest.warns(
+        UserWarning, match="Column 0 is text.* read as numbers"
+    ) as caught:
+        NASMLPClassifier(**fast).fit(numbers.astype(str), y)
+    assert {warning.filename for warning in caught} == {__file__}
+    # Codes are few, words are no numbers, and a categorical dtype says what is meant.
+    words = np.array([[f"word {i}"] for i in range(40)], dtype=object)
+    category = pd.DataFrame({"a": pd.Categorical(numbers[:, 0].astype(str))})
+    for table in (np.array([["1"], ["2"]] * 20), words, category):
+        NASMLPClassifier(**fast).fit(table, y)
