@@ -47,8 +47,9 @@ class NASMLPClassifier(ClassifierMixin, BaseEstimator):
     ``fit`` encodes the table, lets an LSTM controller propose architectures, trains
     each one briefly, teaches the controller by REINFORCE which ones did well, trains
     the best again from scratch, chooses, and refits the choice on all rows. What a fit
-    costs is set by `n_rounds`, `n_architectures`, `n_finalists`, `max_iter` and
-    `layer_widths`; it takes some hundred times as long as that of one network.
+    costs is set by `n_rounds`, `n_architectures`, `search_epochs`, `n_finalists`,
+    `max_iter` and `layer_widths`: with the defaults at most 1,100 epochs in all, of
+    which the refit takes 100.
 
     Read more in the :ref:`user guide <user_guide>`.
 

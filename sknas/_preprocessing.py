@@ -139,9 +139,6 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         """
         del y
         self.kinds_ = _kinds(X)
-        for position, kind in enumerate(self.kinds_):
-            if kind == CATEGORICAL:
-                _warn_of_numbers_as_text(*_column(X, position))
         numeric, categories = self._split(X)
         self.numeric_: Pipeline | None = None
         self.categorical_: OneHotEncoder | None = None
@@ -164,6 +161,11 @@ class TableEncoder(TransformerMixin, BaseEstimator):
                 max_categories=_MAX_CATEGORIES,
                 sparse_output=False,
             ).fit(categories)
+            positions = [i for i, k in enumerate(self.kinds_) if k == CATEGORICAL]
+            for position, values in zip(
+                positions, self.categorical_.categories_, strict=True
+            ):
+                _warn_of_numbers_as_text(*_column(X, position), values)
         self.n_features_out_ = self._encode(_rows(X, slice(1))).shape[1]
         return self
 
@@ -279,12 +281,10 @@ def _kind(column: Any, name: object) -> str:
     return CATEGORICAL if CATEGORICAL in kinds else NUMERIC
 
 
-def _warn_of_numbers_as_text(column: Any, name: object) -> None:
-    """Tell the user of a column of text that looks numeric."""
-    if str(column.dtype) == "category":
-        return
-    texts = {text for text in _as_text(column, name) if text is not None}
-    if len(texts) <= _MAX_NUMERIC_CODES:
+def _warn_of_numbers_as_text(column: Any, name: object, values: np.ndarray) -> None:
+    """Tell the user of a column of text whose different values look numeric."""
+    texts = [value for value in values if value is not None]
+    if str(column.dtype) == "category" or len(texts) <= _MAX_NUMERIC_CODES:
         return
     try:
         for text in texts:
