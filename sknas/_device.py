@@ -42,6 +42,21 @@ def resolve_device(device: str) -> torch.device:
     return resolved
 
 
+def has_fast_bfloat16(device: torch.device) -> bool:
+    """Tell whether products of bfloat16 matrices are faster here than of float32.
+
+    True for CUDA devices with tensor cores for it, and for CPUs with AVX-512-BF16 or
+    AMX, if torch was built to use them.
+    """
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    # Questions that torch answers under private names only; without them, no.
+    questions = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return torch.backends.mkldnn.is_available() and any(
+        getattr(torch.cpu, question, bool)() for question in questions
+    )
+
+
 @contextmanager
 def single_thread() -> Iterator[None]:
     """Let torch compute with one thread inside, as before outside.

@@ -33,12 +33,8 @@ if TYPE_CHECKING:
     import torch
 
     from sknas._search import Choice, Search, Strategy
-    from sknas._trainer import (
-        Trainer,
-        TrainingData,
-        TrainingResult,
-        TrainingSettings,
-    )
+    from sknas._trainer import Trainer
+    from sknas._training import TrainingData, TrainingResult, TrainingSettings
 
 
 class NASMLPClassifier(ClassifierMixin, BaseEstimator):
@@ -55,7 +51,7 @@ class NASMLPClassifier(ClassifierMixin, BaseEstimator):
 
     Parameters
     ----------
-    layer_widths : tuple of int, default=(16, 32, 64, 128, 256, 512)
+    layer_widths : tuple of int, default=(16, 32, 64, 128, 256)
         Widths a hidden layer may have.
 
     activations : tuple of str, default=('relu', 'elu', 'tanh', 'sigmoid')
@@ -374,7 +370,7 @@ class NASMLPClassifier(ClassifierMixin, BaseEstimator):
     def __init__(
         self,
         *,
-        layer_widths: tuple[int, ...] = (16, 32, 64, 128, 256, 512),
+        layer_widths: tuple[int, ...] = (16, 32, 64, 128, 256),
         activations: tuple[str, ...] = ("relu", "elu", "tanh", "sigmoid"),
         max_layers: int = 7,
         dropout: float = 0.2,
@@ -492,7 +488,7 @@ class NASMLPClassifier(ClassifierMixin, BaseEstimator):
         from sknas._metric import ValidationMetric
         from sknas._preprocessing import TableEncoder
         from sknas._split import split_rows
-        from sknas._trainer import TrainingData
+        from sknas._training import TrainingData
 
         # 1. Validate.
         space = _validation.check_space(self)
@@ -636,7 +632,7 @@ class NASMLPClassifier(ClassifierMixin, BaseEstimator):
         n_iter_no_change: int | None = None,
         schedule_iter: int | None = None,
     ) -> TrainingSettings:
-        from sknas._trainer import TrainingSettings
+        from sknas._training import TrainingSettings
 
         batch_size = self.batch_size
         if isinstance(batch_size, str):
@@ -713,7 +709,7 @@ class NASMLPClassifier(ClassifierMixin, BaseEstimator):
         make_trainer: Callable[[TrainingData, TrainingSettings], Trainer],
     ) -> TrainingResult:
         """Train the choice on all rows; should that fail, keep what there is."""
-        from sknas._trainer import TrainingJob
+        from sknas._training import TrainingJob
 
         architecture = choice.result.architecture
         fine_tunes = self.refit == "fine-tune"
@@ -728,7 +724,7 @@ class NASMLPClassifier(ClassifierMixin, BaseEstimator):
             choice.result.weights if fine_tunes else None,
         )
         try:
-            (result,) = make_trainer(data, settings).train([job])
+            ((_, result),) = make_trainer(data, settings).train([job])
         except KeyboardInterrupt:
             warnings.warn(
                 "The refit was interrupted; the network has the weights that its "

@@ -1,53 +1,40 @@
-"""Multilayer perceptrons of one shape as one tensor, with analytic gradients.
+"""Multilayer perceptrons of one depth as one tensor, with analytic gradients.
 
-All tensors carry a leading axis ``n_children``. Layer ``l`` computes, for each child,
-``H[l] = f(X[l] @ W[l] + b[l])``, where ``X[l]`` is ``H[l - 1]`` after dropout. The
-output and its loss are a canonical pair, so that the gradient at the output's
+All tensors carry a leading axis ``n_children``. Hidden layer ``l`` computes, for each
+child, ``H[l] = f(X[l] @ W[l] + b[l])``, where ``X[l]`` is ``H[l - 1]`` after dropout.
+The output and its loss are a canonical pair, so that the gradient at the output's
 pre-activation is ``prediction - target`` and one backward pass serves every task.
+
+Logits have the shape (n_children, n_outputs, n_rows), rows last, and the output layer
+keeps its weights the other way round: with few outputs, products and softmax along a
+last axis of that length take several times as long.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from typing import TypeAlias
 
 import torch
 from torch import Tensor
 
+from sknas._dropout import DropoutMasks
+from sknas._layers import ACTIVATIONS, BFloat16HiddenLayer, HiddenLayer, OutputLayer
 from sknas._space import Architecture
 from sknas._typing import Weights
 
-_aten = torch.ops.aten
-# A gradient becomes the gradient one step earlier, in place, given the layer's output.
-_ACTIVATIONS: dict[
-    str, tuple[Callable[[Tensor], Tensor], Callable[[Tensor, Tensor], Tensor]]
-] = {
-    "relu": (
-        torch.relu_,
-        lambda g, h: _aten.threshold_backward.grad_input(g, h, 0, grad_input=g),
-    ),
-    "elu": (
-        torch.nn.functional.elu_,
-        lambda g, h: _aten.elu_backward.grad_input(g, 1, 1, 1, True, h, grad_input=g),
-    ),
-    "tanh": (
-        torch.tanh_,
-        lambda g, h: _aten.tanh_backward.grad_input(g, h, grad_input=g),
-    ),
-    "sigmoid": (
-        torch.sigmoid_,
-        lambda g, h: _aten.sigmoid_backward.grad_input(g, h, grad_input=g),
-    ),
-}
 _RECTIFIERS = ("relu", "elu")
 
 # A flat buffer's views begin on cache lines: 16 floats of 4 bytes.
 _ALIGNMENT = 16
 # Rows passed forward at once when nothing is trained: bounds the memory.
 _CHUNK = 8192
+# Weights from which on a layer's products are worth converting to bfloat16. One
+# AVX-512-BF16 core, batch 64, the three products of a layer with the conversions:
+# 0.97 of the time with 64 x 512 weights, 0.75 with 256 x 256, 0.58 with 512 x 512.
+_BFLOAT16_WEIGHTS = 2**16
 
 
 class SigmoidOutput:
@@ -56,15 +43,19 @@ class SigmoidOutput:
     name = "logistic"
 
     @staticmethod
-    def loss(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the loss summed over rows, a child each, and its gradient."""
-        loss = torch.nn.functional.softplus(logits) - targets * logits
-        return loss.sum((1, 2)), torch.sigmoid(logits) - targets
+    def add_loss(logits: Tensor, targets: Tensor, loss: Tensor) -> Tensor:
+        """Add each unit's loss to ``loss`` and return its gradient.
+
+        All have the shape (n_children, n_outputs, n_rows).
+        """
+        loss.add_(torch.nn.functional.softplus(logits))
+        loss.addcmul_(logits, targets, value=-1)
+        return torch.sigmoid(logits).sub_(targets)
 
     @staticmethod
     def log_probabilities(logits: Tensor) -> Tensor:
-        """Return log-probabilities with one column for each of the two classes."""
-        return -torch.nn.functional.softplus(torch.cat([logits, -logits], dim=-1))
+        """Return log-probabilities, (n_children, 2, n_rows)."""
+        return -torch.nn.functional.softplus(torch.cat([logits, -logits], dim=1))
 
 
 class SoftmaxOutput:
@@ -73,78 +64,171 @@ class SoftmaxOutput:
     name = "softmax"
 
     @staticmethod
-    def loss(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the loss summed over rows, a child each, and its gradient."""
-        log_p = torch.log_softmax(logits, dim=-1)
-        return -(log_p * targets).sum((1, 2)), log_p.exp() - targets
+    def add_loss(logits: Tensor, targets: Tensor, loss: Tensor) -> Tensor:
+        """Add each unit's loss to ``loss`` and return its gradient.
+
+        All have the shape (n_children, n_outputs, n_rows).
+        """
+        log_p = torch.log_softmax(logits, dim=1)
+        loss.addcmul_(log_p, targets, value=-1)
+        return log_p.exp_().sub_(targets)
 
     @staticmethod
     def log_probabilities(logits: Tensor) -> Tensor:
-        """Return log-probabilities with one column for each class."""
-        return torch.log_softmax(logits, dim=-1)
+        """Return log-probabilities, (n_children, n_classes, n_rows)."""
+        return torch.log_softmax(logits, dim=1)
 
 
 Output: TypeAlias = type[SigmoidOutput] | type[SoftmaxOutput]
 
 
-@dataclass
-class _Workspace:
-    """Buffers of one batch size, so that a step allocates next to nothing."""
-
-    hidden: list[Tensor]  # f(X W + b), (n_children, batch, width)
-    dropped: list[Tensor]  # the same after dropout; the same tensor where there is none
-    gradients: list[Tensor]  # with respect to the pre-activations
-    random_bytes: list[Tensor]
-    masks: list[Tensor | None]
-
-
-class StackedMLP:
-    """Equal architectures with weights of their own, computed as one.
+class Batch:
+    """Buffers of one batch size, so that a step allocates next to nothing.
 
     Parameters
     ----------
-    architecture : Architecture
-        The hidden layers of every child.
+    network : StackedMLP
+        Whose parameters are read, and whose gradients are written.
+    n_rows : int
+        Rows of a batch.
+
+    Attributes
+    ----------
+    X : Tensor of shape (1, n_rows, n_features)
+        The batch itself, to be filled; every child sees the same.
+    masks : DropoutMasks
+        Of the hidden layers.
+    """
+
+    def __init__(self, network: StackedMLP, n_rows: int) -> None:
+        n_children, widths = network.n_children, network.widths
+        self.n_rows = n_rows
+        self.X = network.parameters.new_empty((1, n_rows, widths[0]))
+        self.masks = DropoutMasks(
+            network.dropout_seeds,
+            widths[1:-1],
+            network.dropped,
+            n_rows=n_rows,
+            dropout=network.dropout,
+        )
+        layer_input, input_gradient = self.X.expand(n_children, -1, -1), None
+        weights = list(zip(network.weights, network.biases, strict=True))
+        gradients = list(zip(*network.views(network.gradients), strict=True))
+        self._hidden_layers: list[HiddenLayer] = []
+        for layer, activations in enumerate(network.activation_runs):
+            multiplies_rounded = layer in network.bfloat16_layers
+            layer_class = BFloat16HiddenLayer if multiplies_rounded else HiddenLayer
+            hidden_layer = layer_class(
+                layer_input,
+                input_gradient,
+                weights[layer],
+                gradients[layer],
+                activations,
+                self.masks[layer],
+            )
+            self._hidden_layers.append(hidden_layer)
+            layer_input, input_gradient = hidden_layer.output, hidden_layer.gradient
+        assert input_gradient is not None
+        self._output_layer = OutputLayer(
+            layer_input, input_gradient, weights[-1], gradients[-1]
+        )
+
+    @property
+    def logits(self) -> Tensor:
+        """What `forward` computes, of shape (n_children, n_outputs, n_rows)."""
+        return self._output_layer.logits
+
+    def forward(self) -> Tensor:
+        """Compute ``logits`` from ``X``, with dropout."""
+        self.masks.draw()
+        for layer in self._hidden_layers:
+            layer.forward()
+        self._output_layer.forward()
+        return self.logits
+
+    def backward(self, gradient: Tensor) -> None:
+        """Fill the network's gradients from that of the logits, after `forward`."""
+        self._output_layer.backward(gradient)
+        for layer in reversed(self._hidden_layers):
+            layer.backward()
+
+
+class StackedMLP:
+    """Architectures of one depth with weights of their own, computed as one.
+
+    Narrower children are padded with units whose weights are zero and stay zero.
+
+    Parameters
+    ----------
+    architectures : sequence of Architecture
+        The hidden layers of each child, the same number of dense ones.
     n_features : int
         Columns of the encoded table.
     n_outputs : int
         Units of the output layer.
     dropout : float
         Share of units that a dropout layer silences. Rounded to 1/256.
-    n_children : int
-        Length of the leading axis.
     device : torch.device
         Where the tensors live.
+    bfloat16 : bool, default=False
+        Whether large layers multiply in bfloat16. Everything else, weights included,
+        has 32 bits.
     """
 
     def __init__(
         self,
-        architecture: Architecture,
+        architectures: Sequence[Architecture],
         n_features: int,
         n_outputs: int,
         *,
         dropout: float,
-        n_children: int,
         device: torch.device,
+        bfloat16: bool = False,
     ) -> None:
-        self.architecture = architecture
-        self.n_children = n_children
+        self.architectures = list(architectures)
+        self.n_children = len(self.architectures)
+        self.dropout = dropout
         self.device = device
-        self._activations = [name for _, name in architecture.dense_layers]
-        self._dropout_after = architecture.dropout_after
-        # At most 255: something is always kept.
-        self._dropped_bytes = min(round(dropout * 256), 255)
-        self._keep_scale = 256 / (256 - self._dropped_bytes)
-        widths = (n_features, *architecture.hidden_layer_sizes, n_outputs)
-        self._shapes = list(itertools.pairwise(widths))
+        self._bfloat16 = bfloat16
+        # One list of widths for each child, and the widths that hold them all.
+        self._child_widths = [
+            (n_features, *architecture.hidden_layer_sizes, n_outputs)
+            for architecture in self.architectures
+        ]
+        columns = list(zip(*self._child_widths, strict=True))
+        self.widths = tuple(max(column) for column in columns)
+        self._shapes = list(itertools.pairwise(self.widths))
+        self.dropped = [
+            torch.tensor(column, device="cpu")
+            for column in zip(
+                *(a.dropout_after for a in self.architectures), strict=True
+            )
+        ]
+        self.activation_runs = [
+            list(_runs([name for _, name in column]))
+            for column in zip(
+                *(a.dense_layers for a in self.architectures), strict=True
+            )
+        ]
         self._n_weights, self._offsets, size = self._layout()
         self.parameters = torch.zeros(
-            (n_children, size), dtype=torch.float32, device=device
+            (self.n_children, size), dtype=torch.float32, device=device
         )
         self.gradients = torch.zeros_like(self.parameters)
-        self.weights, self.biases = self._views(self.parameters)
-        self._weight_gradients, self._bias_gradients = self._views(self.gradients)
-        self._workspaces: dict[int, _Workspace] = {}
+        self.dropout_seeds = torch.zeros(
+            (self.n_children, 1), dtype=torch.int64, device=device
+        )
+        self.weights, self.biases = self.views(self.parameters)
+        # All weights and no bias: what weight decay shrinks.
+        self.decayed = self.parameters[:, : self._n_weights]
+        self.decayed_gradients = self.gradients[:, : self._n_weights]
+        self.bfloat16_layers = [
+            layer
+            for layer, (n_in, n_out) in enumerate(self._shapes[:-1])
+            if bfloat16 and n_in * n_out >= _BFLOAT16_WEIGHTS
+        ]
+        self._padding = self._make_padding()
+        self._batches: dict[int, Batch] = {}
 
     def _layout(self) -> tuple[int, list[int], int]:
         """Place all weights before all biases, each at an aligned offset."""
@@ -153,12 +237,15 @@ class StackedMLP:
         ends = list(itertools.accumulate(padded, initial=0))
         return ends[len(self._shapes)], ends[:-1], ends[-1]
 
-    def _views(self, flat: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+    def views(self, flat: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+        """View a flat buffer as weights (k, n_in, n_out) and biases (k, 1, n_out)."""
         n_layers = len(self._shapes)
         weights = [
             flat[:, start : start + a * b].view(-1, a, b)
             for start, (a, b) in zip(self._offsets, self._shapes, strict=False)
         ]
+        a, b = self._shapes[-1]
+        weights[-1] = weights[-1].view(-1, b, a).transpose(1, 2)
         biases = [
             flat[:, start : start + b].view(-1, 1, b)
             for start, (_, b) in zip(
@@ -167,16 +254,26 @@ class StackedMLP:
         ]
         return weights, biases
 
-    @property
-    def decayed(self) -> Tensor:
-        """All weights and no bias, as one view: what weight decay shrinks."""
-        return self.parameters[:, : self._n_weights]
+    def _make_padding(self) -> Tensor | None:
+        """Return 1 for parameters that a child has and 0 for padding, if needed."""
+        if all(widths == self.widths for widths in self._child_widths):
+            return None
+        padding = torch.zeros_like(self.parameters)
+        for child in range(self.n_children):
+            for pair in self._corners(padding, child):
+                for corner in pair:
+                    corner.fill_(1)
+        return padding
+
+    def _corners(self, flat: Tensor, child: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield a child's own (weights, bias) of each layer, without the padding."""
+        layers = zip(*self.views(flat), strict=True)
+        shapes = itertools.pairwise(self._child_widths[child])
+        for (weights, biases), (n_in, n_out) in zip(layers, shapes, strict=True):
+            yield weights[child, :n_in, :n_out], biases[child, 0, :n_out]
 
     def initialize(
-        self,
-        child: int,
-        generator: torch.Generator,
-        inherited: Sequence[Weights | None] | None = None,
+        self, child: int, seed: int, inherited: Sequence[Weights | None] | None = None
     ) -> None:
         """Draw a child's weights, then copy in those it inherits.
 
@@ -187,23 +284,29 @@ class StackedMLP:
         ----------
         child : int
             Position on the leading axis.
-        generator : torch.Generator
-            Source of the draws, on the CPU.
+        seed : int
+            Decides the weights and the dropout of this child.
         inherited : sequence of (weights, bias) or None, optional
             One entry a layer.
         """
-        for layer, (n_in, n_out) in enumerate(self._shapes):
-            is_hidden = layer < len(self._activations)
-            rectifies = is_hidden and self._activations[layer] in _RECTIFIERS
+        generator = torch.Generator("cpu").manual_seed(seed)
+        names = [name for _, name in self.architectures[child].dense_layers]
+        for layer, (weights, biases) in enumerate(
+            self._corners(self.parameters, child)
+        ):
+            n_in, n_out = weights.shape
+            rectifies = layer < len(names) and names[layer] in _RECTIFIERS
             bound = math.sqrt(6 / n_in) if rectifies else math.sqrt(6 / (n_in + n_out))
             drawn = self.parameters.new_empty((n_in, n_out), device="cpu")
             drawn.uniform_(-bound, bound, generator=generator)
-            bias = drawn.new_zeros(n_out)
             given = inherited[layer] if inherited is not None else None
-            if given is not None:
-                drawn, bias = torch.from_numpy(given[0]), torch.from_numpy(given[1])
-            self.weights[layer][child].copy_(drawn)
-            self.biases[layer][child, 0].copy_(bias)
+            if given is None:
+                weights.copy_(drawn)
+                biases.zero_()
+            else:
+                weights.copy_(torch.from_numpy(given[0]))
+                biases.copy_(torch.from_numpy(given[1]))
+        self.dropout_seeds[child].random_(-(2**63), None, generator=generator)
 
     def extract(self, child: int, parameters: Tensor | None = None) -> list[Weights]:
         """Copy a child's weights and biases out, as arrays.
@@ -216,122 +319,70 @@ class StackedMLP:
             A copy of ``self.parameters`` to read instead.
         """
         if parameters is None:
-            weights, biases = self.weights, self.biases
-        else:
-            weights, biases = self._views(parameters)
+            parameters = self.parameters
         return [
-            (w[child].cpu().numpy().copy(), b[child, 0].cpu().numpy().copy())
-            for w, b in zip(weights, biases, strict=True)
+            (w.cpu().numpy().copy(order="C"), b.cpu().numpy().copy())
+            for w, b in self._corners(parameters, child)
         ]
 
-    def _workspace(self, n_rows: int) -> _Workspace:
-        if n_rows not in self._workspaces:
-            shapes = [(self.n_children, n_rows, width) for _, width in self._shapes]
-            hidden = [self.parameters.new_empty(shape) for shape in shapes]
-            gradients = [self.parameters.new_empty(shape) for shape in shapes]
-            dropped = list(hidden)
-            random_bytes: list[Tensor] = []
-            masks: list[Tensor | None] = []
-            for layer, drops in enumerate(self._dropout_after):
-                if not (drops and self._dropped_bytes):
-                    masks.append(None)
-                    continue
-                dropped[layer] = torch.empty_like(hidden[layer])
-                masks.append(torch.empty_like(hidden[layer]))
-                n_words = math.ceil(n_rows * shapes[layer][2] / 8)
-                random_bytes.append(
-                    torch.empty(
-                        (self.n_children, n_words),
-                        dtype=torch.int64,
-                        device=self.device,
-                    )
-                )
-            self._workspaces[n_rows] = _Workspace(
-                hidden, dropped, gradients, random_bytes, masks
-            )
-        return self._workspaces[n_rows]
-
-    def draw_masks(self, n_rows: int, generators: Sequence[torch.Generator]) -> None:
-        """Draw the dropout masks of the next step, each child from its own generator.
-
-        A random byte decides a unit, eight from one draw: Bernoulli draws would cost
-        more than the matrix products of a small network.
-        """
-        workspace = self._workspace(n_rows)
-        masks = [mask for mask in workspace.masks if mask is not None]
-        for mask, words in zip(masks, workspace.random_bytes, strict=True):
-            for child, generator in enumerate(generators):
-                words[child].random_(-(2**63), None, generator=generator)
-            random = words.view(torch.uint8)[:, : mask[0].numel()].view(mask.shape)
-            torch.ge(random, self._dropped_bytes, out=mask)
-            mask.mul_(self._keep_scale)
-
-    def forward(self, X: Tensor) -> Tensor:
-        """Compute logits for training, with the masks drawn last.
+    def select(self, children: Tensor) -> StackedMLP:
+        """Return a stack of some of the children, no wider than these need.
 
         Parameters
         ----------
-        X : Tensor of shape (n_children or 1, n_rows, n_features)
-            One batch.
-
-        Returns
-        -------
-        Tensor of shape (n_children, n_rows, n_outputs)
-            Pre-activations of the output layer: a buffer, overwritten by the next call.
+        children : Tensor of int64
+            Positions on the leading axis, on the CPU.
         """
-        workspace = self._workspace(X.shape[1])
-        layer_input = X.expand(self.n_children, -1, -1)
-        last = len(self._shapes) - 1
-        for layer, hidden in enumerate(workspace.hidden):
-            torch.baddbmm(
-                self.biases[layer], layer_input, self.weights[layer], out=hidden
-            )
-            layer_input = hidden
-            if layer < last:
-                _ACTIVATIONS[self._activations[layer]][0](hidden)
-                mask = workspace.masks[layer]
-                if mask is not None:
-                    layer_input = torch.mul(hidden, mask, out=workspace.dropped[layer])
-        return workspace.hidden[-1]
+        selected = StackedMLP(
+            [self.architectures[child] for child in children.tolist()],
+            self.widths[0],
+            self.widths[-1],
+            dropout=self.dropout,
+            device=self.device,
+            bfloat16=self._bfloat16,
+        )
+        selected.parameters.copy_(self.select_flat(self.parameters, selected, children))
+        selected.dropout_seeds.copy_(self.dropout_seeds[children.to(self.device)])
+        return selected
 
-    def backward(self, X: Tensor, output_gradient: Tensor) -> None:
-        """Fill ``self.gradients`` after a forward pass of the same batch.
+    def select_flat(
+        self, flat: Tensor, selected: StackedMLP, children: Tensor
+    ) -> Tensor:
+        """Bring a buffer of this stack into the form of a selection's."""
+        result = torch.zeros_like(selected.parameters)
+        for position, child in enumerate(children.tolist()):
+            corners = zip(
+                selected._corners(result, position),
+                self._corners(flat, child),
+                strict=True,
+            )
+            for (weights, biases), (old_weights, old_biases) in corners:
+                weights.copy_(old_weights)
+                biases.copy_(old_biases)
+        return result
+
+    def batch(self, n_rows: int) -> Batch:
+        """Return the buffers for batches of a size; the same ones each time."""
+        if n_rows not in self._batches:
+            self._batches[n_rows] = Batch(self, n_rows)
+        return self._batches[n_rows]
+
+    def backward(self, batch: Batch, gradient: Tensor) -> None:
+        """Fill ``self.gradients`` after a forward pass of the batch.
 
         Parameters
         ----------
-        X : Tensor of shape (n_children or 1, n_rows, n_features)
-            The batch of the forward pass.
-        output_gradient : Tensor of shape (n_children, n_rows, n_outputs)
-            Gradient of the loss with respect to the logits.
+        batch : Batch
+            As its forward pass left it.
+        gradient : Tensor of shape (n_children, n_outputs, n_rows)
+            Of the loss with respect to the logits.
         """
-        workspace = self._workspace(X.shape[1])
-        gradient = output_gradient
-        for layer in reversed(range(len(self._shapes))):
-            layer_input = (
-                workspace.dropped[layer - 1]
-                if layer
-                else X.expand(self.n_children, -1, -1)
-            )
-            torch.bmm(
-                layer_input.transpose(1, 2), gradient, out=self._weight_gradients[layer]
-            )
-            torch.sum(gradient, 1, keepdim=True, out=self._bias_gradients[layer])
-            if not layer:
-                break
-            gradient = torch.bmm(
-                gradient,
-                self.weights[layer].transpose(1, 2),
-                out=workspace.gradients[layer - 1],
-            )
-            mask = workspace.masks[layer - 1]
-            if mask is not None:
-                gradient.mul_(mask)
-            _ACTIVATIONS[self._activations[layer - 1]][1](
-                gradient, workspace.hidden[layer - 1]
-            )
+        batch.backward(gradient)
+        if self._padding is not None:
+            self.gradients.mul_(self._padding)
 
     def logits(self, X: Tensor) -> Tensor:
-        """Compute logits without dropout, in chunks of bounded size.
+        """Compute logits without dropout, with 32 bits, in chunks of bounded size.
 
         Parameters
         ----------
@@ -340,17 +391,30 @@ class StackedMLP:
 
         Returns
         -------
-        Tensor of shape (n_children, n_rows, n_outputs)
+        Tensor of shape (n_children, n_outputs, n_rows)
             Pre-activations of the output layer.
         """
         chunks = []
         for chunk in torch.split(X, _CHUNK):
             hidden = chunk.expand(self.n_children, -1, -1)
-            for layer, (weights, biases) in enumerate(
-                zip(self.weights, self.biases, strict=True)
-            ):
-                hidden = torch.baddbmm(biases, hidden, weights)
-                if layer < len(self._activations):
-                    _ACTIVATIONS[self._activations[layer]][0](hidden)
-            chunks.append(hidden)
-        return torch.cat(chunks, dim=1)
+            for layer, runs in enumerate(self.activation_runs):
+                hidden = torch.baddbmm(self.biases[layer], hidden, self.weights[layer])
+                for name, run in runs:
+                    ACTIVATIONS[name][0](hidden[run])
+            chunks.append(
+                torch.baddbmm(
+                    self.biases[-1].transpose(1, 2),
+                    self.weights[-1].transpose(1, 2),
+                    hidden.transpose(1, 2),
+                )
+            )
+        return torch.cat(chunks, dim=2)
+
+
+def _runs(names: Sequence[str]) -> Iterator[tuple[str, slice]]:
+    """Yield each name with the stretch of positions that it covers."""
+    start = 0
+    for name, group in itertools.groupby(names):
+        end = start + len(list(group))
+        yield name, slice(start, end)
+        start = end

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -16,7 +16,8 @@ from sknas._metric import ValidationMetric
 from sknas._progress import Progress
 from sknas._random import SeedSource
 from sknas._space import Architecture, SearchSpace
-from sknas._trainer import Trainer, TrainingJob, TrainingResult
+from sknas._trainer import Trainer
+from sknas._training import TrainingJob, TrainingResult
 from sknas._weight_store import BigramWeightStore
 
 
@@ -141,20 +142,20 @@ class Search:
             return False
         predicted = self._predict(proposed)
         trained_at = time.perf_counter()
-        trials, results = [], []
         jobs = [self._job(architecture) for architecture in proposed]
+        trials: dict[int, Trial] = {}
+        results: dict[int, TrainingResult] = {}
         try:
-            for result, prediction in zip(
-                self.trainer.train(jobs), predicted, strict=True
-            ):
-                trials.append(self._trial(number, result, prediction))
-                results.append(result)
-                self._show(trials)
-        except KeyboardInterrupt:
-            self._record(trials, results)
-            raise
+            for position, result in self.trainer.train(jobs):
+                trial = self._trial(number, result, predicted[position])
+                trials[position], results[position] = trial, result
+                self._show(trial, trials.values())
+        finally:
+            # In the order of the proposals, whatever came first; all of them, or what
+            # there was before an interrupt.
+            done = sorted(trials)
+            self._record([trials[i] for i in done], [results[i] for i in done])
         seconds_training = time.perf_counter() - trained_at
-        self._record(trials, results)
         told = self.history.trials[-len(trials) :]
         self.strategy.tell(proposed, [trial.reward for trial in told])
         self._record_round(number, told, time.perf_counter() - start, seconds_training)
@@ -264,13 +265,13 @@ class Search:
         best = self._best_score(())
         self.progress.round(number + 1, self.n_rounds, len(self.history), best)
 
-    def _best_score(self, unrecorded: Sequence[Trial]) -> float:
+    def _best_score(self, unrecorded: Iterable[Trial]) -> float:
         trials = (*self.history.trials, *unrecorded)
         return max((t.score for t in trials if t.status == TRAINED), default=math.nan)
 
-    def _show(self, trials: Sequence[Trial]) -> None:
-        last = trials[-1]
-        self.progress.trial(last.architecture, last.score, self._best_score(trials))
+    def _show(self, trial: Trial, unrecorded: Iterable[Trial]) -> None:
+        best = self._best_score(unrecorded)
+        self.progress.trial(trial.architecture, trial.score, best)
 
     def choose(self, trainer: Trainer, n_finalists: int) -> Choice:
         """Train the best trials again from scratch and choose among those.
@@ -330,10 +331,10 @@ class Search:
         self, trainer: Trainer, indices: Sequence[int], jobs: Sequence[TrainingJob]
     ) -> dict[int, TrainingResult]:
         """Train and return those that did not fail, as far as time allowed."""
-        trained: list[TrainingResult] = []
+        trained: dict[int, TrainingResult] = {}
         try:
-            for result in trainer.train(jobs):
-                trained.append(result)
+            for position, result in trainer.train(jobs):
+                trained[indices[position]] = result
                 self.progress.stage(f"finalist {len(trained)} of {len(jobs)} trained")
         except KeyboardInterrupt:
             warnings.warn(
@@ -344,9 +345,9 @@ class Search:
                 stacklevel=6,
             )
         return {
-            index: result
-            for index, result in zip(indices, trained, strict=False)
-            if not result.failed
+            index: trained[index]
+            for index in indices
+            if index in trained and not trained[index].failed
         }
 
 

@@ -14,6 +14,15 @@ from sklearn.datasets import make_classification
 collect_ignore = ["benchmarks"]
 
 
+def pytest_collection_modifyitems(items):
+    """Skip what needs a GPU where there is none."""
+    if not torch.cuda.is_available():
+        skip = pytest.mark.skip(reason="torch finds no CUDA device")
+        for item in items:
+            if "gpu" in item.keywords:
+                item.add_marker(skip)
+
+
 def _global_state():
     name, keys, position, has_gauss, gauss = np.random.get_state()  # noqa: NPY002
     return (
@@ -111,3 +120,15 @@ def run_python():
         return completed.stdout
 
     return run
+
+
+@pytest.fixture
+def one_by_one(monkeypatch):
+    """Train every child as a stack of its own, in the order of the proposals."""
+    from sknas import _trainer
+
+    def group(architectures, cost, max_children):
+        del cost, max_children
+        return [[position] for position in range(len(architectures))]
+
+    monkeypatch.setattr(_trainer, "group", group)

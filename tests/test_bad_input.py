@@ -12,16 +12,17 @@ from sklearn.exceptions import NotFittedError
 
 from sknas import Architecture, NASMLPClassifier, _trainer
 from sknas._sklearn import InvalidParameterError
+from sknas._training import TrainingData
 
 
 @pytest.fixture
 def _nothing_is_trained(monkeypatch):
     """Make it an error to train anything."""
 
-    def train_child(*_):
+    def train_stack(*_):
         pytest.fail("a child was trained")
 
-    monkeypatch.setattr(_trainer, "train_child", train_child)
+    monkeypatch.setattr(_trainer, "train_stack", train_stack)
 
 
 # Parameters.
@@ -366,25 +367,26 @@ def test_duplicate_columns_are_harmless(fast, binary_table):
 # Children that fail.
 
 
+@pytest.mark.usefixtures("one_by_one")
 def test_a_child_whose_loss_is_not_finite_is_recorded_as_failed(
     fast, three_class_table, monkeypatch
 ):
     X, y = three_class_table
-    original, calls = _trainer.train_child, []
+    original, calls = _trainer.train_stack, []
 
-    def train_child(data, job, settings, *arguments):
-        calls.append(job)
+    def train_stack(data, jobs, settings, *arguments):
+        calls.append(jobs)
         if len(calls) == 2:
-            data = _trainer.TrainingData(
+            data = TrainingData(
                 data.X * np.float32(np.nan),
                 data.y,
                 3,
                 data.X_validation,
                 data.y_validation,
             )
-        return original(data, job, settings, *arguments)
+        return original(data, jobs, settings, *arguments)
 
-    monkeypatch.setattr(_trainer, "train_child", train_child)
+    monkeypatch.setattr(_trainer, "train_stack", train_stack)
     classifier = NASMLPClassifier(**fast).fit(X, y)
     results = classifier.search_results_
     assert results["status"].tolist() == ["trained", "failed", "trained", "trained"]
@@ -408,14 +410,14 @@ def test_if_the_refit_fails_the_finalist_is_kept_with_a_warning(
     fast, three_class_table, monkeypatch
 ):
     X, y = three_class_table
-    original = _trainer.train_child
+    original = _trainer.train_stack
 
-    def train_child(data, *arguments):
+    def train_stack(data, *arguments):
         if data.X_validation is None:
-            data = _trainer.TrainingData(data.X * np.float32(np.nan), data.y, 3)
+            data = TrainingData(data.X * np.float32(np.nan), data.y, 3)
         return original(data, *arguments)
 
-    monkeypatch.setattr(_trainer, "train_child", train_child)
+    monkeypatch.setattr(_trainer, "train_stack", train_stack)
     classifier = NASMLPClassifier(**fast)
     with pytest.warns(UserWarning, match="loss of the refit became NaN or infinite"):
         classifier.fit(X, y)

@@ -24,10 +24,6 @@ from sklearn.preprocessing import StandardScaler
 
 from sknas import PAPER_SETTINGS, Architecture, NASMLPClassifier
 
-needs_cuda = pytest.mark.skipif(
-    not torch.cuda.is_available(), reason="torch finds no CUDA device"
-)
-
 
 def _assert_same_results(first, second):
     """Compare ``search_results_`` bit by bit, but for the times."""
@@ -586,7 +582,6 @@ def test_the_papers_settings_are_those_of_its_section_5_1():
 
 
 @pytest.mark.gpu
-@needs_cuda
 def test_on_cuda_the_result_is_arrays_of_the_cpu(
     fast, mixed_frame, run_python, tmp_path
 ):
@@ -608,7 +603,6 @@ print(classifier.predict(X).tolist())
 
 
 @pytest.mark.gpu
-@needs_cuda
 def test_cuda_and_cpu_agree(fast, three_class_table):
     X, y = three_class_table
     fast.update(dropout=0.0, search_strategy="random")

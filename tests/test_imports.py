@@ -13,7 +13,17 @@ from sknas import NASMLPClassifier
 PACKAGE = Path(sknas.__file__).parent
 # Edges go downwards only; none stay inside a level, where a package is one node.
 LEVELS = [
-    {"_typing", "_random", "_device", "_sklearn", "_progress", "_paper"},
+    {
+        "_typing",
+        "_random",
+        "_device",
+        "_dropout",
+        "_layers",
+        "_recorded_step",
+        "_sklearn",
+        "_progress",
+        "_paper",
+    },
     {"_space", "_preprocessing", "_split", "_metric"},
     {
         "_controller",
@@ -24,8 +34,11 @@ LEVELS = [
         "_history",
         "_prediction",
         "_validation",
+        "_grouping",
     },
-    {"_strategies", "_trainer"},
+    {"_strategies", "_optimizer"},
+    {"_training"},
+    {"_trainer"},
     {"_search"},
     {"_estimators", "_displays"},
     {"__init__"},
@@ -38,6 +51,8 @@ FORBIDDEN = {
     ("_strategies", "_weight_store"),
     ("_trainer", "_strategies"),
     ("_trainer", "_history"),
+    ("_training", "_strategies"),
+    ("_training", "_history"),
 }
 FILES = sorted(PACKAGE.rglob("*.py"))
 every_file = pytest.mark.parametrize(

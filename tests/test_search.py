@@ -11,7 +11,7 @@ from sknas._progress import Progress
 from sknas._random import SeedSource
 from sknas._search import Search
 from sknas._strategies import RandomStrategy, ReinforceStrategy
-from sknas._trainer import TrainingData, TrainingResult, TrainingSettings
+from sknas._training import TrainingData, TrainingResult, TrainingSettings
 
 SPACE = SearchSpace((8, 16), ("relu", "tanh"), 4)
 FIRST = Architecture((16, "relu"), (16, "relu"))
@@ -30,11 +30,11 @@ class FakeTrainer:
         self.jobs = []
 
     def train(self, jobs):
-        for job in jobs:
+        for position, job in enumerate(jobs):
             if len(self.jobs) == self.interrupt_at:
                 raise KeyboardInterrupt
             self.jobs.append(job)
-            yield self._result(job)
+            yield position, self._result(job)
 
     def _result(self, job):
         loss = self.loss(job.architecture)
@@ -435,15 +435,16 @@ def test_a_search_with_and_without_sharing_and_predictor(
     assert predicted.any() == accuracy_predictor
 
 
+@pytest.mark.usefixtures("one_by_one")
 def test_shared_weights_reach_the_children(fast, three_class_table, monkeypatch):
     jobs = []
-    original = _trainer.train_child
+    original = _trainer.train_stack
 
-    def record(data, job, *arguments):
-        jobs.append(job)
-        return original(data, job, *arguments)
+    def record(data, stack, *arguments):
+        jobs.extend(stack)
+        return original(data, stack, *arguments)
 
-    monkeypatch.setattr(_trainer, "train_child", record)
+    monkeypatch.setattr(_trainer, "train_stack", record)
     fast.update(layer_widths=(8,), activations=("relu",), n_finalists=1)
     NASMLPClassifier(**fast, weight_sharing=True).fit(*three_class_table)
     in_search, last = jobs[:-2], jobs[-2:]
@@ -505,19 +506,19 @@ def test_a_space_smaller_than_the_budget_is_tried_in_full(fast, three_class_tabl
 
 
 @pytest.fixture
-def interrupt_after(monkeypatch):
+def interrupt_after(monkeypatch, one_by_one):  # noqa: ARG001 (Ctrl-C counts them)
     """Let Ctrl-C arrive when the given number of children is trained."""
 
     def interrupt_after(n):
-        original, calls = _trainer.train_child, []
+        original, calls = _trainer.train_stack, []
 
-        def train_child(*arguments):
+        def train_stack(*arguments):
             if len(calls) == n:
                 raise KeyboardInterrupt
             calls.append(1)
             return original(*arguments)
 
-        monkeypatch.setattr(_trainer, "train_child", train_child)
+        monkeypatch.setattr(_trainer, "train_stack", train_stack)
 
     return interrupt_after
 

@@ -1,0 +1,96 @@
+import dataclasses
+import functools
+
+import numpy as np
+import pytest
+import torch
+
+from sknas import Architecture, SearchSpace
+from sknas._grouping import CPU, CUDA, cost_model, group, n_useful_threads
+
+SHAPE = {"n_rows": 64, "n_features": 64, "n_outputs": 10}
+
+
+def _group(architectures, model=CPU, **shape):
+    cost = functools.partial(model.cost, **(SHAPE | shape))
+    return group(architectures, cost, model.max_children), cost
+
+
+def _draw_paper_space(n):
+    space = SearchSpace(
+        (8, 16, 32, 64, 128, 256, 512), ("sigmoid", "tanh", "relu", "elu"), 10
+    )
+    generator = np.random.default_rng(0)
+    return [space.sample(generator) for _ in range(n)]
+
+
+def test_a_worked_example():
+    model = dataclasses.replace(CPU, step=100, layer=10, megaflop=2, kilounit=5)
+    # Two hidden layers; weights 64 x 128 + 128 x 32 + 32 x 10 = 12,608 at the widest,
+    # three products each but one of the first: 2 * 64 * (3 * 12,608 - 8,192) flops.
+    flops = 2 * 64 * (3 * 12608 - 64 * 128)
+    each = 2 * flops / 1e6 + 5 * 64 * (128 + 32) / 1e3
+    pair = [
+        Architecture((128, "relu"), (16, "tanh")),
+        Architecture((8, "relu"), "dropout", (32, "elu")),
+    ]
+    assert model.cost(pair, **SHAPE) == pytest.approx(100 + 2 * 10 + 2 * each)
+
+
+@pytest.mark.parametrize("model", [CPU, CUDA], ids=["CPU", "CUDA"])
+def test_stacks_hold_every_child_once_and_are_worth_it(model):
+    architectures = _draw_paper_space(100)
+    stacks, cost = _group(architectures, model)
+    assert sorted(position for stack in stacks for position in stack) == list(
+        range(100)
+    )
+    alone = sum(cost([architecture]) for architecture in architectures)
+    costs = [cost([architectures[p] for p in stack]) for stack in stacks]
+    assert sum(costs) < alone
+    assert costs == sorted(costs, reverse=True)
+    for stack in stacks:
+        assert len(stack) <= model.max_children
+        assert len({len(architectures[p].dense_layers) for p in stack}) == 1
+
+
+def test_equal_shapes_go_together_up_to_the_limit():
+    copies = [Architecture((128, "relu"), (64, "relu"))] * 10
+    stacks, _ = _group(copies)
+    assert [len(stack) for stack in stacks] == [4, 4, 2]
+
+
+def test_a_cpu_does_not_pad_what_is_large_and_a_gpu_does():
+    architectures = [
+        Architecture((512, "relu"), (256, "relu")),
+        Architecture((256, "relu"), (512, "relu")),
+    ]
+    assert len(_group(architectures, CPU)[0]) == 2
+    assert len(_group(architectures, CUDA)[0]) == 1
+
+
+def test_a_cpu_pads_what_is_small():
+    architectures = [
+        Architecture((8, "relu"), (16, "relu")),
+        Architecture((16, "tanh"), (8, "relu")),
+    ]
+    assert len(_group(architectures, CPU)[0]) == 1
+
+
+def test_depths_are_never_mixed():
+    architectures = [Architecture((8, "relu")), Architecture((8, "relu"), (8, "relu"))]
+    assert len(_group(architectures, CUDA)[0]) == 2
+
+
+def test_nothing_to_train_is_no_stack():
+    assert _group([])[0] == []
+
+
+def test_small_steps_have_one_thread_and_large_ones_several():
+    assert n_useful_threads(100.0) == n_useful_threads(399.0) == 1
+    assert n_useful_threads(400.0) == 2
+    assert n_useful_threads(2000.0) == 10
+
+
+def test_each_device_has_its_model():
+    assert cost_model(torch.device("cpu")) is CPU
+    assert cost_model(torch.device("cuda", 1)) is CUDA
