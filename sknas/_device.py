@@ -8,7 +8,12 @@ from contextlib import contextmanager
 
 import torch
 
-_inside = threading.local()
+# How often this thread, and how many threads, are inside of `single_thread`, and what
+# torch's count was when the first one came in.
+_this_thread = threading.local()
+_lock = threading.Lock()
+_n_inside = 0
+_n_threads_outside = 0
 
 
 def resolve_device(device: str) -> torch.device:
@@ -62,17 +67,34 @@ def single_thread() -> Iterator[None]:
     """Let torch compute with one thread inside, as before outside.
 
     A matrix product differs in its last bits between one thread and two, and results
-    must not depend on ``n_jobs``. The count belongs to the calling thread; contexts
-    may be nested.
+    must not depend on ``n_jobs``. The count belongs to the calling thread, but a thread
+    that torch has not met takes over what any other set last: so the count outside is
+    asked for when nobody is inside, and is what everybody leaves behind. Contexts may
+    be nested.
     """
-    depth = getattr(_inside, "depth", 0)
+    depth = getattr(_this_thread, "depth", 0)
     if depth == 0:
-        _inside.threads_outside = torch.get_num_threads()
-        torch.set_num_threads(1)  # noqa: TID251 (restored below)
-    _inside.depth = depth + 1
+        _enter()
+    _this_thread.depth = depth + 1
     try:
         yield
     finally:
-        _inside.depth = depth
+        _this_thread.depth = depth
         if depth == 0:
-            torch.set_num_threads(_inside.threads_outside)  # noqa: TID251
+            _leave()
+
+
+def _enter() -> None:
+    global _n_inside, _n_threads_outside
+    with _lock:
+        if _n_inside == 0:
+            _n_threads_outside = torch.get_num_threads()
+        _n_inside += 1
+        torch.set_num_threads(1)  # noqa: TID251 (restored by _leave)
+
+
+def _leave() -> None:
+    global _n_inside
+    with _lock:
+        _n_inside -= 1
+        torch.set_num_threads(_n_threads_outside)  # noqa: TID251

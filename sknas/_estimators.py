@@ -44,7 +44,7 @@ class NASMLPClassifier(ClassifierMixin, BaseEstimator):
     each one briefly, teaches the controller by REINFORCE which ones did well, trains
     the best again from scratch, chooses, and refits the choice on all rows. What a fit
     costs is set by `n_rounds`, `n_architectures`, `search_epochs`, `n_finalists`,
-    `max_iter` and `layer_widths`: with the defaults at most 1,100 epochs in all, of
+    `max_iter` and `layer_widths`: with the defaults at most 1,000 epochs in all, of
     which the refit takes 100.
 
     Read more in the :ref:`user guide <user_guide>`.
@@ -85,7 +85,7 @@ class NASMLPClassifier(ClassifierMixin, BaseEstimator):
         this many epochs; its best epoch counts. None trains for all epochs and
         takes the last.
 
-    n_finalists : int, default=4
+    n_finalists : int, default=3
         The best trials are trained again, from scratch and for `max_iter` epochs,
         before the choice; with two or more, `first_architecture` is among them. 0
         chooses the best trial of the search as it is.
@@ -188,7 +188,8 @@ class NASMLPClassifier(ClassifierMixin, BaseEstimator):
 
     n_jobs : int or None, default=None
         Processes that train children on a CPU, -1 for all cores. None is 1 unless in
-        a ``joblib.parallel_config`` context. The result does not depend on it.
+        a ``joblib.parallel_config`` context. One process trains large children in as
+        many threads as torch may use. The result depends on neither.
 
     random_state : int, RandomState instance or None, default=None
         An int makes the result reproducible. numpy's and torch's global states are
@@ -211,12 +212,12 @@ class NASMLPClassifier(ClassifierMixin, BaseEstimator):
         The row of `search_results_` that was chosen.
 
     search_results_ : dict of ndarray
-        One row a trial, in the order of training, ready for a DataFrame:
+        One row a trial, in the order of proposal, ready for a DataFrame:
         ``architecture``; ``round`` from 0; ``status``, ``'trained'`` or ``'failed'``;
         ``score`` in `scoring`; ``loss``, the validation log loss;
         ``predicted_score``, the predictor's guess at the reward before training;
         ``reward`` as told to the strategy; ``n_parameters``; ``n_iter``, the epochs;
-        ``time`` in seconds; ``rank_score``, 1 for the best score.
+        ``time``, the training's seconds; ``rank_score``, 1 for the best score.
 
     finalist_results_ : dict of ndarray
         One row a finalist: ``index`` in `search_results_`, ``architecture``,
@@ -379,7 +380,7 @@ class NASMLPClassifier(ClassifierMixin, BaseEstimator):
         n_architectures: int = 8,
         search_epochs: int = 15,
         search_n_iter_no_change: int | None = 3,
-        n_finalists: int = 4,
+        n_finalists: int = 3,
         first_architecture: str | Architecture | tuple[Any, ...] | None = "auto",
         weight_sharing: bool = False,
         accuracy_predictor: bool = True,
@@ -554,8 +555,10 @@ class NASMLPClassifier(ClassifierMixin, BaseEstimator):
         ndarray of shape (n_samples,)
             The most probable label of each row.
         """
-        log_proba = self.predict_log_proba(X)
-        labels: np.ndarray = self.classes_[log_proba.argmax(axis=1)]
+        from sknas._prediction import most_probable
+
+        positions = most_probable(self._predict_logits(X), self.out_activation_)
+        labels: np.ndarray = self.classes_[positions]
         return labels
 
     def predict_proba(self, X: Any) -> np.ndarray:
@@ -587,18 +590,24 @@ class NASMLPClassifier(ClassifierMixin, BaseEstimator):
         ndarray of shape (n_samples, n_classes)
             In the order of `classes_`.
         """
-        from sknas._prediction import log_probabilities, predict_logits
+        from sknas._prediction import log_probabilities
+
+        return log_probabilities(self._predict_logits(X), self.out_activation_)
+
+    def _predict_logits(self, X: Any) -> np.ndarray:
+        from sknas._prediction import predict_logits
         from sknas._validation import check_table
 
         check_is_fitted(self, "coefs_")
         X = check_table(
             self, X, reset=False, has_categories=self.encoder_.has_categories
         )
-        encoded = self.encoder_.transform(X)
-        logits = predict_logits(
-            encoded, self.best_architecture_, self.coefs_, self.intercepts_
+        return predict_logits(
+            self.encoder_.transform(X),
+            self.best_architecture_,
+            self.coefs_,
+            self.intercepts_,
         )
-        return log_probabilities(logits, self.out_activation_)
 
     def _make_strategy(self) -> Strategy:
         from sknas._strategies import RandomStrategy, ReinforceStrategy

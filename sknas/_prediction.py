@@ -9,14 +9,34 @@ from scipy.special import expit, log_softmax
 
 from sknas._space import Architecture
 
-# Rows passed through the network at once: bounds the memory.
-_CHUNK = 8192
+# Rows passed through the network at once: what lies between one layer and the next
+# stays in the cache, and the memory is bounded.
+_CHUNK = 1024
 
-_ACTIVATIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-    "sigmoid": expit,
-    "tanh": np.tanh,
-    "relu": lambda z: np.maximum(z, 0),
-    "elu": lambda z: np.where(z > 0, z, np.expm1(np.minimum(z, 0))),
+
+def _relu_(z: np.ndarray) -> None:
+    np.maximum(z, 0, out=z)
+
+
+def _elu_(z: np.ndarray) -> None:
+    # max(z, exp(z) - 1) where z is below 0, and z elsewhere.
+    np.maximum(z, np.expm1(np.minimum(z, 0)), out=z)
+
+
+def _tanh_(z: np.ndarray) -> None:
+    np.tanh(z, out=z)
+
+
+def _sigmoid_(z: np.ndarray) -> None:
+    expit(z, out=z)
+
+
+# In place, as large tables would otherwise be allocated at every layer.
+_ACTIVATIONS: dict[str, Callable[[np.ndarray], None]] = {
+    "sigmoid": _sigmoid_,
+    "tanh": _tanh_,
+    "relu": _relu_,
+    "elu": _elu_,
 }
 
 
@@ -50,11 +70,35 @@ def predict_logits(
     logits = np.empty((len(X), len(intercepts[-1])))
     for start in range(0, len(X), _CHUNK):
         rows = slice(start, start + _CHUNK)
-        hidden = X[rows] @ coefs[0] + intercepts[0]
+        hidden = X[rows] @ coefs[0]
+        hidden += intercepts[0]
         for name, coef, intercept in zip(names, coefs[1:], intercepts[1:], strict=True):
-            hidden = _ACTIVATIONS[name](hidden) @ coef + intercept
+            _ACTIVATIONS[name](hidden)
+            hidden = hidden @ coef
+            hidden += intercept
         logits[rows] = hidden
     return logits
+
+
+def most_probable(logits: np.ndarray, out_activation: str) -> np.ndarray:
+    """Return the position of the most probable class, of equals the first.
+
+    Parameters
+    ----------
+    logits : ndarray of shape (n_rows, n_outputs)
+        Pre-activations of the output layer.
+    out_activation : {'logistic', 'softmax'}
+        ``'logistic'`` is one unit, for the second of two classes.
+
+    Returns
+    -------
+    ndarray of shape (n_rows,)
+        Positions in `classes_`.
+    """
+    if out_activation == "logistic":
+        return (logits[:, 0] > 0).astype(np.intp)
+    positions: np.ndarray = logits.argmax(axis=1)
+    return positions
 
 
 def log_probabilities(logits: np.ndarray, out_activation: str) -> np.ndarray:

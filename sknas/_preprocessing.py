@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,11 +17,14 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 # More categories than this share a column, the rarest of them.
 _MAX_CATEGORIES = 64
-# Rows encoded at once: bounds the memory that intermediate float64 tables take.
-_CHUNK = 8192
+# Rows encoded at once: what lies between one operation and the next stays in the cache.
+_CHUNK = 1024
 # A text column of more different values than this, all of which read as numbers, is
 # more likely a numeric column that was read as text than a column of codes.
 _MAX_NUMERIC_CODES = 20
+
+# Within the range of float64, with room for a product with a small number.
+_HUGE = 1e300
 
 NUMERIC = "numeric"
 CATEGORICAL = "categorical"
@@ -86,11 +90,41 @@ class SmoothClipScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         X = validate_data(
             self, X, dtype=np.float64, ensure_all_finite="allow-nan", reset=False
         )
-        with np.errstate(over="ignore"):  # clipped in the next line
-            z = (X / 4 - self.center_ / 4) / (self.scale_ / 4)
-        z = np.clip(z, -1e100, 1e100)
-        clipped: np.ndarray = z / np.hypot(1, z / 3)
-        return clipped
+        return scale_and_clip(X, self.center_, inverse_of(self.scale_))
+
+
+def inverse_of(scale: np.ndarray) -> np.ndarray:
+    """Return finite reciprocals of positive scales, 0 for infinite ones."""
+    with np.errstate(over="ignore"):
+        inverse: np.ndarray = np.minimum(1 / scale, _HUGE)
+    return inverse
+
+
+def scale_and_clip(
+    X: np.ndarray, center: np.ndarray, inverse_scale: np.ndarray
+) -> np.ndarray:
+    """Compute ``z / sqrt(1 + (z / 3) ** 2)`` of the scaled table.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_rows, n_columns), float64
+        Numbers and NaN.
+    center, inverse_scale : ndarray of shape (n_columns,)
+        Of each column; an inverse scale of 0 makes it zero.
+
+    Returns
+    -------
+    ndarray of shape (n_rows, n_columns)
+        Between -3 and 3, or NaN.
+    """
+    # The difference of two numbers may overflow; its sign is all that is left to know.
+    with np.errstate(over="ignore"):
+        z: np.ndarray = X - center
+        np.clip(z, -_HUGE, _HUGE, out=z)
+        z *= inverse_scale
+    np.clip(z, -1e100, 1e100, out=z)
+    z /= np.sqrt(1 + np.square(z / 3))
+    return z
 
 
 def _center_and_scale(column: np.ndarray) -> tuple[float, float]:
@@ -155,6 +189,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
             self.numeric_ = make_pipeline(
                 SmoothClipScaler().fit(numeric), imputer.fit(missing[None])
             )
+            self._fold(*self.numeric_)
         if categories.shape[1]:
             self.categorical_ = OneHotEncoder(
                 handle_unknown="infrequent_if_exist",
@@ -205,10 +240,28 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         numeric, categories = self._split(X)
         blocks = []
         if self.numeric_ is not None:
-            blocks.append(self.numeric_.transform(numeric))
+            blocks.append(self._encode_numeric(numeric))
         if self.categorical_ is not None:
             blocks.append(self.categorical_.transform(categories))
-        return np.hstack(blocks)
+        return blocks[0] if len(blocks) == 1 else np.hstack(blocks)
+
+    def _fold(self, scaler: SmoothClipScaler, imputer: SimpleImputer) -> None:
+        """Keep what the numeric pipeline has learned as the numbers it comes down to.
+
+        A row then costs a few operations; scikit-learn's transformers would validate
+        it again at each step, at many times the cost.
+        """
+        self._center, self._inverse_scale = scaler.center_, inverse_of(scaler.scale_)
+        self._has_indicator = imputer.indicator_.features_
+
+    def _encode_numeric(self, X: np.ndarray) -> np.ndarray:
+        """Compute what the numeric pipeline would."""
+        encoded = scale_and_clip(X, self._center, self._inverse_scale)
+        is_missing = np.isnan(encoded)
+        encoded[is_missing] = 0.0
+        if not len(self._has_indicator):
+            return encoded
+        return np.hstack([encoded, is_missing[:, self._has_indicator]])
 
     def _split(self, X: Any) -> tuple[np.ndarray, np.ndarray]:
         """Return the numeric columns as floats and the others as text or None."""
@@ -217,20 +270,32 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         if not self.has_categories and not is_mixed_table(X):
             numbers = np.asarray(X, dtype=np.float64)
             return numbers, np.empty((X.shape[0], 0), dtype=object)
-        numeric, categories = [], []
-        for position, kind in enumerate(self.kinds_):
-            column, name = _column(X, position)
-            if kind == NUMERIC:
-                numeric.append(_as_numbers(column, name))
-            else:
-                categories.append(_as_text(column, name))
-        n_rows = X.shape[0]
-        return (
-            np.column_stack(numeric) if numeric else np.empty((n_rows, 0)),
-            np.column_stack(categories)
-            if categories
-            else np.empty((n_rows, 0), dtype=object),
-        )
+        positions = [i for i, kind in enumerate(self.kinds_) if kind == NUMERIC]
+        numbers = np.empty((X.shape[0], len(positions)))
+        plain = _plain_numeric(X, positions)
+        if plain:
+            block = X.iloc[:, plain].to_numpy(dtype=np.float64, na_value=np.nan)
+            assert_all_finite(block, allow_nan=True, input_name="X")
+            numbers[:, np.isin(positions, plain)] = block
+        for i, position in enumerate(positions):
+            if position not in plain:
+                numbers[:, i] = _as_numbers(*_column(X, position))
+        texts = [
+            _as_text(*_column(X, position))
+            for position, kind in enumerate(self.kinds_)
+            if kind == CATEGORICAL
+        ]
+        if not texts:
+            return numbers, np.empty((X.shape[0], 0), dtype=object)
+        return numbers, np.column_stack(texts)
+
+
+def _plain_numeric(X: Any, positions: Sequence[int]) -> list[int]:
+    """Return those columns of a frame that become floats all at once."""
+    if not hasattr(X, "iloc"):
+        return []
+    kinds = [getattr(dtype, "kind", "O") for dtype in X.dtypes]
+    return [position for position in positions if kinds[position] in "biuf"]
 
 
 def is_mixed_table(X: Any) -> bool:

@@ -94,6 +94,35 @@ def test_a_thread_leaves_the_count_of_others_alone():
     assert counts[2] == counts[0]
 
 
+def test_threads_that_overlap_leave_the_count_behind_that_there_was():
+    # A later thread takes over what was set last: it must not be somebody's 1.
+    before, seen = torch.get_num_threads(), []
+    torch.set_num_threads(3)  # noqa: TID251
+    try:
+        barrier = threading.Barrier(3)
+
+        def fit():
+            barrier.wait(timeout=60)
+            for _ in range(50):
+                with single_thread():
+                    seen.append(torch.get_num_threads())
+
+        threads = [threading.Thread(target=fit) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        after = []
+        later = threading.Thread(target=lambda: after.append(torch.get_num_threads()))
+        later.start()
+        later.join()
+        assert set(seen) == {1}
+        assert after == [3]
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)  # noqa: TID251
+
+
 def test_single_thread_really_sets_torchs_count():
     with single_thread():
         assert torch.get_num_threads() == 1

@@ -336,3 +336,38 @@ def test_the_table_is_not_written_to(mixed_frame):
 )
 def test_mixed_tables_are_told_from_plain_ones(table, expected):
     assert is_mixed_table(table) is expected
+
+
+def test_the_folded_numbers_equal_scikit_learns_transformers():
+    generator = np.random.default_rng(0)
+    X = generator.standard_normal((50, 5)) * [1, 1e-9, 1e9, 3, 0]
+    X[::7, 1] = X[3, 3] = np.nan
+    other = 5 * X[::-1]
+    other[4] = np.nan  # columns that missed nothing before have no indicator
+    encoder = TableEncoder().fit(X)
+    expected = encoder.numeric_.transform(other)
+    assert expected.shape == (50, 5 + 2)
+    np.testing.assert_array_equal(encoder.transform(other), expected)
+
+
+def test_steps_as_small_as_floats_get_are_finite():
+    X = np.array([[0.0, 0.0], [5e-324, 1e-310], [1e-323, 2e-310]])
+    assert np.isfinite(_encode(X)).all()
+
+
+def test_nullable_columns_are_numbers_among_others():
+    X = pd.DataFrame(
+        {
+            "a": pd.array([1, None, 3], dtype="Int64"),
+            "text": ["x", "y", "x"],
+            "b": [True, False, True],
+            "c": pd.array([True, None, False], dtype="boolean"),
+            "d": [0.5, np.nan, 2.5],
+        }
+    )
+    X["e"] = np.array([1, 2.5, None], dtype=object)
+    encoder = TableEncoder().fit(X)
+    numbers = X.drop(columns="text").astype("Float64").to_numpy(float, na_value=np.nan)
+    expected = TableEncoder().fit(numbers).transform(numbers)
+    n_texts = 2
+    np.testing.assert_array_equal(encoder.transform(X)[:, :-n_texts], expected)
