@@ -78,9 +78,9 @@ class CostModel:
 _INTERPRETER = 200.0
 
 #: Fitted to 60 random shapes of 1 to 7 layers of 8 to 256 units, 1 to 8 children, batch
-#: 64, on one AVX-512 core: relative error 0.15. More than four children gain no more:
-#: a child 64-128-64-10 takes 179, 146, 118, 116 and 109 us in stacks of 1 to 16.
-CPU = CostModel(step=90, layer=14, megaflop=12, kilounit=2.6, max_children=4)
+#: 64, on one AVX-512 core: relative error 0.15. A child 64-128-64-10 takes 163 us alone,
+#: and 126, 107 and 94 in stacks of 2, 4 and 8; more would leave other workers idle.
+CPU = CostModel(step=90, layer=14, megaflop=12, kilounit=2.6, max_children=8)
 
 #: Not measured: some fifteen kernels a step and twelve a layer, two microseconds each,
 #: and 20 TFLOP/s, which is what small batched products reach on data-centre GPUs.

@@ -90,7 +90,9 @@ class SmoothClipScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         X = validate_data(
             self, X, dtype=np.float64, ensure_all_finite="allow-nan", reset=False
         )
-        return scale_and_clip(X, self.center_, inverse_of(self.scale_))
+        z = scale_and_clip(X, self.center_, inverse_of(self.scale_))
+        np.copyto(z, 0.0, where=np.isnan(z) & ~np.isnan(X))
+        return z
 
 
 def inverse_of(scale: np.ndarray) -> np.ndarray:
@@ -115,15 +117,19 @@ def scale_and_clip(
     Returns
     -------
     ndarray of shape (n_rows, n_columns)
-        Between -3 and 3, or NaN.
+        Between -3 and 3, or NaN. NaN too where the inverse scale is 0 and the
+        distance from the center no finite number.
     """
-    # The difference of two numbers may overflow; its sign is all that is left to know.
-    with np.errstate(over="ignore"):
+    # A difference may overflow, and then meet an inverse scale of 0.
+    with np.errstate(over="ignore", invalid="ignore"):
         z: np.ndarray = X - center
-        np.clip(z, -_HUGE, _HUGE, out=z)
         z *= inverse_scale
     np.clip(z, -1e100, 1e100, out=z)
-    z /= np.sqrt(1 + np.square(z / 3))
+    divisor = np.square(z)
+    divisor *= 1 / 9
+    divisor += 1
+    np.sqrt(divisor, out=divisor)
+    z /= divisor
     return z
 
 
@@ -257,11 +263,10 @@ class TableEncoder(TransformerMixin, BaseEstimator):
     def _encode_numeric(self, X: np.ndarray) -> np.ndarray:
         """Compute what the numeric pipeline would."""
         encoded = scale_and_clip(X, self._center, self._inverse_scale)
-        is_missing = np.isnan(encoded)
-        encoded[is_missing] = 0.0
+        np.copyto(encoded, 0.0, where=np.isnan(encoded))
         if not len(self._has_indicator):
             return encoded
-        return np.hstack([encoded, is_missing[:, self._has_indicator]])
+        return np.hstack([encoded, np.isnan(X[:, self._has_indicator])])
 
     def _split(self, X: Any) -> tuple[np.ndarray, np.ndarray]:
         """Return the numeric columns as floats and the others as text or None."""

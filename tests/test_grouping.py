@@ -54,9 +54,9 @@ def test_stacks_hold_every_child_once_and_are_worth_it(model):
 
 
 def test_equal_shapes_go_together_up_to_the_limit():
-    copies = [Architecture((128, "relu"), (64, "relu"))] * 10
+    copies = [Architecture((128, "relu"), (64, "relu"))] * 20
     stacks, _ = _group(copies)
-    assert [len(stack) for stack in stacks] == [4, 4, 2]
+    assert [len(stack) for stack in stacks] == [8, 8, 4]
 
 
 def test_a_cpu_does_not_pad_what_is_large_and_a_gpu_does():

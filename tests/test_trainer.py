@@ -132,13 +132,13 @@ def _limit_memory(monkeypatch, n_children):
 def test_a_stack_too_large_for_the_memory_is_halved_and_the_user_told_once(
     monkeypatch,
 ):
-    jobs = [TrainingJob(Architecture((8, "relu")), seed) for seed in range(6)]
+    jobs = [TrainingJob(Architecture((8, "relu")), seed) for seed in range(10)]
     expected = _train(_make_trainer(), jobs)
     sizes = _limit_memory(monkeypatch, 1)
     trainer = _make_trainer()
-    with pytest.warns(UserWarning, match=r"memory of cpu was full: 4 .* in 4 parts"):
+    with pytest.warns(UserWarning, match=r"memory of cpu was full: 8 .* in 8 parts"):
         results = _train(trainer, jobs)
-    assert sizes == [4, 2, 1, 1, 2, 1, 1, 2, 1, 1]
+    assert sizes == [8, 4, 2, 1, 1, 2, 1, 1, 4, 2, 1, 1, 2, 1, 1, 2, 1, 1]
     for result, other in zip(results, expected, strict=True):
         np.testing.assert_allclose(result.loss_curve, other.loss_curve, rtol=1e-4)
     with warnings.catch_warnings():

@@ -105,7 +105,7 @@ class Ours:
                     ),
                     y,
                 )
-                for result in results
+                for _, result in results
             ]
         )
 
@@ -268,10 +268,10 @@ def main():
         mnist = scale(load_mnist_rows(arguments.mnist, arguments.rows))
     if "a" in cases:
         architectures = [Architecture((128, "relu"), (64, "relu"))] * 16
-        compare("a", digits, architectures, 64, 30, rivals, arguments.repeats)
+        compare("a", digits, architectures, 64, 40, rivals, arguments.repeats)
     if "b" in cases:
         architectures = draw_architectures(100)
-        compare("b, digits", digits, architectures, 64, 5, rivals, arguments.repeats)
+        compare("b, digits", digits, architectures, 64, 3, rivals, arguments.repeats)
         if mnist is not None:
             compare("b, MNIST", mnist, architectures, 128, 1, rivals, arguments.repeats)
     if "c" in cases and mnist is not None:
