@@ -8,11 +8,11 @@ from contextlib import contextmanager
 
 import torch
 
-# How often this thread, and how many threads, are inside of `single_thread`, and what
-# torch's count was when the first one came in.
+# Threads inside of `single_thread`, how deep each is, and what torch's count was when
+# the first one came in.
 _this_thread = threading.local()
 _lock = threading.Lock()
-_n_inside = 0
+_threads_inside: set[int] = set()
 _n_threads_outside = 0
 
 
@@ -73,10 +73,10 @@ def single_thread() -> Iterator[None]:
     be nested.
     """
     depth = getattr(_this_thread, "depth", 0)
-    if depth == 0:
-        _enter()
     _this_thread.depth = depth + 1
     try:
+        if depth == 0:
+            _enter()
         yield
     finally:
         _this_thread.depth = depth
@@ -85,16 +85,16 @@ def single_thread() -> Iterator[None]:
 
 
 def _enter() -> None:
-    global _n_inside, _n_threads_outside
+    global _n_threads_outside
     with _lock:
-        if _n_inside == 0:
+        if not _threads_inside:
             _n_threads_outside = torch.get_num_threads()
-        _n_inside += 1
+        _threads_inside.add(threading.get_ident())
         torch.set_num_threads(1)  # noqa: TID251 (restored by _leave)
 
 
 def _leave() -> None:
-    global _n_inside
     with _lock:
-        _n_inside -= 1
-        torch.set_num_threads(_n_threads_outside)  # noqa: TID251
+        if threading.get_ident() in _threads_inside:
+            _threads_inside.remove(threading.get_ident())
+            torch.set_num_threads(_n_threads_outside)  # noqa: TID251

@@ -14,7 +14,7 @@ _COUNTER_STRIDE = -0x61C8864680B583EB
 _STEP_STRIDE = -0x40A7B892E31B1A47
 _MULTIPLIERS = (-0x00AE502812AA7333, -0x3B314601E57A13AD)
 # A counter names layer, row and word of 8 units: independent of every shape.
-_LAYER_BITS, _ROW_BITS = 40, 16
+_LAYER_SHIFT, _ROW_SHIFT = 40, 16
 _UNITS_PER_WORD = 8
 
 
@@ -28,7 +28,7 @@ class DropoutMasks:
     Parameters
     ----------
     seeds : Tensor of shape (n_children, 1), int64
-        One a child; `advance` moves them on.
+        One a child; `draw` moves them on.
     widths : sequence of int
         Units of each hidden layer.
     dropped : sequence of Tensor of shape (n_children,), bool
@@ -76,7 +76,8 @@ class DropoutMasks:
                 (n_children, n_rows, width), dtype=torch.float32, device=device
             )
             thresholds = (children * n_bytes).to(torch.uint8)
-            scales = torch.where(children, 256 / (256 - n_bytes), 1.0)
+            scales = torch.ones_like(children, dtype=torch.float32)
+            scales.masked_fill_(children, 256 / (256 - n_bytes))
             units = parts.unflatten(1, (n_rows, -1))[..., :width]
             self._masks[layer] = mask
             self._drawn.append((units, thresholds, scales, mask))
@@ -108,7 +109,7 @@ class DropoutMasks:
 
 def _counters(layer: int, n_rows: int, width: int) -> Tensor:
     """Return one counter for each word of a layer, rows one after another."""
-    rows = torch.arange(n_rows, device="cpu")[:, None] << _ROW_BITS
+    rows = torch.arange(n_rows, device="cpu")[:, None] << _ROW_SHIFT
     words = torch.arange(math.ceil(width / _UNITS_PER_WORD), device="cpu")
-    counters = (layer << _LAYER_BITS) + rows + words
+    counters = (layer << _LAYER_SHIFT) + rows + words
     return counters.flatten() * _COUNTER_STRIDE

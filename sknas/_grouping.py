@@ -29,6 +29,10 @@ class CostModel:
         Of a thousand hidden units (rows times width), padding included.
     max_children : int
         Of one stack.
+    reduced_at : float
+        Share of a stack still in training at which those that are done are left out. A
+        CPU pays for every child; a GPU for every launch, and a step that was recorded
+        has to be recorded again.
     """
 
     step: float
@@ -36,6 +40,7 @@ class CostModel:
     megaflop: float
     kilounit: float
     max_children: int
+    reduced_at: float
 
     def cost(
         self,
@@ -75,16 +80,23 @@ class CostModel:
 # Microseconds of a step in which a thread holds the interpreter, so that others wait.
 # Two threads, on two cores, have 0.8 times the speed of one where a step takes 180 us,
 # 1.15 at 340, 1.4 at 480, 1.5 at 900, 1.75 at 2,500; two processes 1.6 to 1.9 at all.
+# More than two have not been measured.
 _INTERPRETER = 200.0
+# A child joins a stack if it adds no more than this share of its cost alone.
+_WORTHWHILE = 0.8
 
-#: Fitted to 60 random shapes of 1 to 7 layers of 8 to 256 units, 1 to 8 children, batch
-#: 64, on one AVX-512 core: relative error 0.15. A child 64-128-64-10 takes 163 us alone,
-#: and 126, 107 and 94 in stacks of 2, 4 and 8; more would leave other workers idle.
-CPU = CostModel(step=90, layer=14, megaflop=12, kilounit=2.6, max_children=8)
+#: Fitted to 60 random shapes of 1 to 7 layers of 8 to 256 units, 1 to 8 children,
+#: batch 64, on one AVX-512 core: relative error 0.15. A child 64-128-64-10 takes 163 us
+#: alone, and 126, 107 and 94 in stacks of 2, 4 and 8, but 110 in one of 16.
+CPU = CostModel(
+    step=90, layer=14, megaflop=12, kilounit=2.6, max_children=8, reduced_at=1.0
+)
 
 #: Not measured: some fifteen kernels a step and twelve a layer, two microseconds each,
 #: and 20 TFLOP/s, which is what small batched products reach on data-centre GPUs.
-CUDA = CostModel(step=30, layer=24, megaflop=0.05, kilounit=0.001, max_children=64)
+CUDA = CostModel(
+    step=30, layer=24, megaflop=0.05, kilounit=0.001, max_children=64, reduced_at=0.5
+)
 
 
 def cost_model(device: torch.device) -> CostModel:
@@ -105,8 +117,9 @@ def group(
     """Divide children into stacks, so that a step of all costs little.
 
     Children of one depth are put in the order of their widths; each joins the stack
-    of the one before it if that is cheaper than a stack of its own. The result does
-    not depend on how many workers there are.
+    of the one before it if it adds clearly less to its cost than a stack of its own
+    would have: what is stacked is not shared among workers. The result does not depend
+    on how many there are.
 
     Parameters
     ----------
@@ -141,7 +154,8 @@ def group(
         if (
             0 < len(last) < max_children
             and depth(last[0]) == depth(position)
-            and cost_of([*last, position]) < cost_of(last) + cost_of([position])
+            and cost_of([*last, position]) - cost_of(last)
+            < _WORTHWHILE * cost_of([position])
         ):
             last.append(position)
         else:

@@ -52,12 +52,12 @@ class HiddenLayer:
         What the layer before it, or the table, gives.
     input_gradient : Tensor of the same shape, or None
         Where to write the gradient with respect to ``layer_input``, if it is needed.
-    weights, weight_gradients : Tensor of shape (n_children, n_in, n_out)
-        Of the stack.
-    biases, bias_gradients : Tensor of shape (n_children, 1, n_out)
-        Of the stack.
+    weights : pair of Tensor
+        Weights of shape (n_children, n_in, n_out), biases of (n_children, 1, n_out).
+    gradients : pair of Tensor
+        Where to write theirs.
     activations : sequence of (str, slice)
-        Children of one activation lie side by side.
+        Each activation with the neighbouring children that have it: one call each.
     mask : Tensor of shape (n_children, n_rows, n_out) or None
         Dropout, drawn elsewhere.
 
@@ -124,7 +124,10 @@ class HiddenLayer:
 
 
 class BFloat16HiddenLayer(HiddenLayer):
-    """A hidden layer that multiplies in bfloat16 and does all else with 32 bits."""
+    """A hidden layer that multiplies in bfloat16 and does all else with 32 bits.
+
+    Operands and results of the products are rounded, sums within them are not.
+    """
 
     def __init__(
         self,

@@ -103,6 +103,7 @@ class Batch:
     def __init__(self, network: StackedMLP, n_rows: int) -> None:
         n_children, widths = network.n_children, network.widths
         self.n_rows = n_rows
+        self._gradients, self._padding = network.gradients, network.padding
         self.X = network.parameters.new_empty((1, n_rows, widths[0]))
         self.masks = DropoutMasks(
             network.dropout_seeds,
@@ -147,10 +148,18 @@ class Batch:
         return self.logits
 
     def backward(self, gradient: Tensor) -> None:
-        """Fill the network's gradients from that of the logits, after `forward`."""
+        """Fill the network's gradients, after `forward`.
+
+        Parameters
+        ----------
+        gradient : Tensor of shape (n_children, n_outputs, n_rows)
+            Of the loss with respect to the logits.
+        """
         self._output_layer.backward(gradient)
         for layer in reversed(self._hidden_layers):
             layer.backward()
+        if self._padding is not None:
+            self._gradients.mul_(self._padding)
 
 
 class StackedMLP:
@@ -171,8 +180,8 @@ class StackedMLP:
     device : torch.device
         Where the tensors live.
     bfloat16 : bool, default=False
-        Whether large layers multiply in bfloat16. Everything else, weights included,
-        has 32 bits.
+        Whether hidden layers that are large in every child multiply in bfloat16.
+        Operands and results of these products are rounded; all else has 32 bits.
     """
 
     def __init__(
@@ -222,12 +231,17 @@ class StackedMLP:
         # All weights and no bias: what weight decay shrinks.
         self.decayed = self.parameters[:, : self._n_weights]
         self.decayed_gradients = self.gradients[:, : self._n_weights]
+        # By the children's own widths: padding makes no child a large one.
         self.bfloat16_layers = [
             layer
-            for layer, (n_in, n_out) in enumerate(self._shapes[:-1])
-            if bfloat16 and n_in * n_out >= _BFLOAT16_WEIGHTS
+            for layer in range(len(self._shapes) - 1)
+            if bfloat16
+            and all(
+                widths[layer] * widths[layer + 1] >= _BFLOAT16_WEIGHTS
+                for widths in self._child_widths
+            )
         ]
-        self._padding = self._make_padding()
+        self.padding = self._make_padding()
         self._batches: dict[int, Batch] = {}
 
     def _layout(self) -> tuple[int, list[int], int]:
@@ -306,7 +320,9 @@ class StackedMLP:
             else:
                 weights.copy_(torch.from_numpy(given[0]))
                 biases.copy_(torch.from_numpy(given[1]))
-        self.dropout_seeds[child].random_(-(2**63), None, generator=generator)
+        dropout_seed = torch.empty(1, dtype=torch.int64, device="cpu")
+        dropout_seed.random_(-(2**63), None, generator=generator)
+        self.dropout_seeds[child].copy_(dropout_seed)
 
     def extract(self, child: int, parameters: Tensor | None = None) -> list[Weights]:
         """Copy a child's weights and biases out, as arrays.
@@ -367,20 +383,6 @@ class StackedMLP:
             self._batches[n_rows] = Batch(self, n_rows)
         return self._batches[n_rows]
 
-    def backward(self, batch: Batch, gradient: Tensor) -> None:
-        """Fill ``self.gradients`` after a forward pass of the batch.
-
-        Parameters
-        ----------
-        batch : Batch
-            As its forward pass left it.
-        gradient : Tensor of shape (n_children, n_outputs, n_rows)
-            Of the loss with respect to the logits.
-        """
-        batch.backward(gradient)
-        if self._padding is not None:
-            self.gradients.mul_(self._padding)
-
     def logits(self, X: Tensor) -> Tensor:
         """Compute logits without dropout, with 32 bits, in chunks of bounded size.
 
@@ -396,7 +398,9 @@ class StackedMLP:
         """
         chunks = []
         for chunk in torch.split(X, _CHUNK):
-            hidden = chunk.expand(self.n_children, -1, -1)
+            # A copy: products may differ in their last bits with how an array is
+            # aligned, and a table that workers share is not aligned like one's own.
+            hidden = chunk.clone().expand(self.n_children, -1, -1)
             for layer, runs in enumerate(self.activation_runs):
                 hidden = torch.baddbmm(self.biases[layer], hidden, self.weights[layer])
                 for name, run in runs:

@@ -258,15 +258,15 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         it again at each step, at many times the cost.
         """
         self._center, self._inverse_scale = scaler.center_, inverse_of(scaler.scale_)
-        self._has_indicator = imputer.indicator_.features_
+        self._indicator_columns = imputer.indicator_.features_
 
     def _encode_numeric(self, X: np.ndarray) -> np.ndarray:
         """Compute what the numeric pipeline would."""
         encoded = scale_and_clip(X, self._center, self._inverse_scale)
         np.copyto(encoded, 0.0, where=np.isnan(encoded))
-        if not len(self._has_indicator):
+        if not len(self._indicator_columns):
             return encoded
-        return np.hstack([encoded, np.isnan(X[:, self._has_indicator])])
+        return np.hstack([encoded, np.isnan(X[:, self._indicator_columns])])
 
     def _split(self, X: Any) -> tuple[np.ndarray, np.ndarray]:
         """Return the numeric columns as floats and the others as text or None."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 
 import torch
 
 # A recording needs a device on which everything has run before.
 _N_WARMUP = 3
+_recording = threading.Lock()
 
 
 class RecordedStep:
@@ -25,6 +27,7 @@ class RecordedStep:
     def __init__(self, device: torch.device) -> None:
         self._graph: torch.cuda.CUDAGraph | None = None
         self._n_calls = 0
+        self._device = device
         self._records = device.type == "cuda"
 
     def run(self, compute: Callable[[], None]) -> None:
@@ -44,8 +47,13 @@ class RecordedStep:
             compute()
             return
         graph = torch.cuda.CUDAGraph()
-        # Recording does not run anything; other threads may go on meanwhile.
-        with torch.cuda.graph(graph, capture_error_mode="thread_local"):
-            compute()
+        # Recording does not run anything. The stream is one of this device, which need
+        # not be torch's current one, and of this recording: only one may be under way.
+        with _recording, torch.cuda.device(self._device):
+            stream = torch.cuda.Stream(self._device)
+            with torch.cuda.graph(
+                graph, stream=stream, capture_error_mode="thread_local"
+            ):
+                compute()
         self._graph = graph
         graph.replay()

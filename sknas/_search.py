@@ -141,7 +141,7 @@ class Search:
         if not proposed:
             return False
         predicted = self._predict(proposed)
-        trained_at = time.perf_counter()
+        seconds_before = self.trainer.seconds
         jobs = [self._job(architecture) for architecture in proposed]
         trials: dict[int, Trial] = {}
         results: dict[int, TrainingResult] = {}
@@ -155,7 +155,7 @@ class Search:
             # there was before an interrupt.
             done = sorted(trials)
             self._record([trials[i] for i in done], [results[i] for i in done])
-        seconds_training = time.perf_counter() - trained_at
+        seconds_training = self.trainer.seconds - seconds_before
         told = self.history.trials[-len(trials) :]
         self.strategy.tell(proposed, [trial.reward for trial in told])
         self._record_round(number, told, time.perf_counter() - start, seconds_training)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import functools
 import statistics
+import threading
+import time
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeAlias
 
 import joblib
@@ -56,6 +58,8 @@ class Trainer:
         self.seed = seed
         self.device = device
         self.n_jobs = n_jobs if device.type == "cpu" else 1
+        # Seconds that callers have waited for results.
+        self.seconds = 0.0
         self._model = cost_model(device)
         self._has_warned = False
 
@@ -74,10 +78,13 @@ class Trainer:
         """
         architectures = [job.architecture for job in jobs]
         stacks = group(architectures, self._cost, self._model.max_children)
+        start = time.perf_counter()
         for stack, (results, n_parts) in self._train_stacks(jobs, stacks):
+            self.seconds += time.perf_counter() - start
             if n_parts > 1:
                 self._warn_of_memory(len(stack), n_parts)
             yield from zip(stack, results, strict=True)
+            start = time.perf_counter()
 
     def _cost(self, architectures: Sequence[Architecture]) -> float:
         return self._model.cost(
@@ -100,16 +107,26 @@ class Trainer:
         large = [cost for cost in costs if n_useful_threads(cost) > 1]
         if large:
             n_useful = n_useful_threads(statistics.median(large))
-            yield from self._run(
-                jobs,
-                stacks[: len(large)],
-                n_jobs=min(n_threads, n_useful),
-                backend="threading",
-            )
+            # A thread cannot be stopped from outside, as a process can.
+            is_over = threading.Event()
+            try:
+                yield from self._run(
+                    jobs,
+                    stacks[: len(large)],
+                    is_over.is_set,
+                    n_jobs=min(n_threads, n_useful),
+                    backend="threading",
+                )
+            finally:
+                is_over.set()
         yield from self._run(jobs, stacks[len(large) :], n_jobs=1)
 
     def _run(
-        self, jobs: Sequence[TrainingJob], stacks: Sequence[list[int]], **workers: Any
+        self,
+        jobs: Sequence[TrainingJob],
+        stacks: Sequence[list[int]],
+        is_cancelled: Callable[[], bool] = bool,
+        **workers: Any,
     ) -> Iterator[tuple[list[int], _Outcome]]:
         # Copy-on-write maps: workers share one copy of a large table, and torch does
         # not warn of arrays it must not write to. One stack a task: joblib's batches of
@@ -128,6 +145,7 @@ class Trainer:
                 self.settings,
                 self.seed,
                 self.device,
+                is_cancelled,
             )
             for stack in stacks
         )
@@ -150,6 +168,7 @@ def train_within_memory(
     settings: TrainingSettings,
     seed: int,
     device: torch.device,
+    is_cancelled: Callable[[], bool] = bool,
 ) -> tuple[list[TrainingResult], int]:
     """Train a stack, and if the device's memory does not hold it, its halves.
 
@@ -166,7 +185,7 @@ def train_within_memory(
         If the memory does not hold one child.
     """
     try:
-        return train_stack(data, jobs, settings, seed, device), 1
+        return train_stack(data, jobs, settings, seed, device, is_cancelled), 1
     except torch.OutOfMemoryError:
         if len(jobs) == 1:
             raise
@@ -174,6 +193,12 @@ def train_within_memory(
     if device.type == "cuda":
         torch.cuda.empty_cache()
     half = len(jobs) // 2
-    first, n_first = train_within_memory(data, jobs[:half], settings, seed, device)
-    second, n_second = train_within_memory(data, jobs[half:], settings, seed, device)
-    return first + second, n_first + n_second
+    results: list[TrainingResult] = []
+    n_stacks = 0
+    for part in (jobs[:half], jobs[half:]):
+        trained, n = train_within_memory(
+            data, part, settings, seed, device, is_cancelled
+        )
+        results += trained
+        n_stacks += n
+    return results, n_stacks

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from sknas._device import has_fast_bfloat16, single_thread
+from sknas._grouping import cost_model
 from sknas._network import Output, SigmoidOutput, SoftmaxOutput, StackedMLP
 from sknas._optimizer import StackedAdam
 from sknas._recorded_step import RecordedStep
@@ -118,6 +119,7 @@ def train_stack(
     settings: TrainingSettings,
     seed: int,
     device: torch.device,
+    is_cancelled: Callable[[], bool] = bool,
 ) -> list[TrainingResult]:
     """Train children of one depth together, with one thread.
 
@@ -133,6 +135,8 @@ def train_stack(
         Decides the order of the rows in each epoch, the same for every child.
     device : torch.device
         Where to train.
+    is_cancelled : callable, default=bool
+        Asked before each epoch; if it says yes, the results are of no use to anybody.
 
     Returns
     -------
@@ -141,7 +145,7 @@ def train_stack(
     """
     with single_thread(), torch.no_grad():
         training = _StackTraining(data, jobs, settings, seed, device)
-        training.run()
+        training.run(is_cancelled)
         return [training.result(child) for child in training.children]
 
 
@@ -205,16 +209,19 @@ class _StackTraining:
             epsilon=settings.epsilon,
         )
         self.children = [_Child(job) for job in jobs]
-        # Those still in training, in the order of the network's leading axis, and
-        # whether each still counts: it may be cheaper to train on than to leave out.
+        # Those on the network's leading axis, in its order, and those of them that are
+        # not done: to go on with all may be cheaper than to leave some out.
         self.stacked = list(self.children)
         self.active = list(self.children)
+        self.reduced_at = cost_model(device).reduced_at
         self.best_parameters: Tensor | None = None
         self._steps: dict[int, _Step] = {}
 
-    def run(self) -> None:
+    def run(self, is_cancelled: Callable[[], bool]) -> None:
         """Train until epochs or patience are used up or the losses are not finite."""
         for epoch in range(self.settings.max_iter):
+            if is_cancelled():
+                return
             start = time.perf_counter()
             self._train_epoch(epoch)
             self._measure(epoch + 1)
@@ -250,10 +257,8 @@ class _StackTraining:
 
     def _measure(self, n_iter: int) -> None:
         """Read the losses of an epoch, and validate; the one time the host waits."""
-        losses = torch.zeros(len(self.stacked), device=self.device)
-        for step in self._steps.values():
-            losses += step.take_loss()
-        figures = [losses / self.n_rows]
+        losses = torch.stack([step.take_loss() for step in self._steps.values()])
+        figures = [losses.sum(0) / self.n_rows]
         log_p = None
         if self.X_validation is not None and self.y_validation is not None:
             log_p = self.output.log_probabilities(
@@ -277,7 +282,7 @@ class _StackTraining:
                 continue
             if self.settings.n_iter_no_change is None or row[1] < child.best_loss:
                 child.best_iter, child.best_loss = n_iter, row[1]
-                child.best_log_probabilities = log_p[position]
+                child.best_log_probabilities = log_p[position].clone()
                 improved.append(position)
         self._keep_parameters(improved)
 
@@ -308,14 +313,7 @@ class _StackTraining:
                 child.weights = self.network.extract(
                     self.stacked.index(child), self.best_parameters
                 )
-        # A CPU pays for every child. A GPU pays for every launch, and a recorded step
-        # would have to be recorded again: half of the stack is worth that.
-        n_kept = len(self.active)
-        if (
-            done
-            and n_kept
-            and (self.device.type == "cpu" or 2 * n_kept <= len(self.stacked))
-        ):
+        if done and 0 < len(self.active) <= self.reduced_at * len(self.stacked):
             self._select([self.stacked.index(child) for child in self.active])
 
     def _select(self, positions: list[int]) -> None:
@@ -391,7 +389,7 @@ class _Step:
             gradient = self._output.add_loss(logits, self._targets, loss)
             gradient.mul_(self._weights)
             self._loss.addcmul_(loss, self._weights)
-        self._network.backward(self._batch, gradient.mul_(1 / self._batch.n_rows))
+        self._batch.backward(gradient.mul_(1 / self._batch.n_rows))
         self._optimizer.step(self._batch.n_rows)
 
     def take_loss(self) -> Tensor:

@@ -59,6 +59,11 @@ def test_equal_shapes_go_together_up_to_the_limit():
     assert [len(stack) for stack in stacks] == [8, 8, 4]
 
 
+def test_a_cpu_does_not_stack_equals_that_are_large():
+    large = [Architecture((512, "relu"), (512, "relu"), (512, "relu"))] * 4
+    assert _group(large)[0] == [[0], [1], [2], [3]]
+
+
 def test_a_cpu_does_not_pad_what_is_large_and_a_gpu_does():
     architectures = [
         Architecture((512, "relu"), (256, "relu")),

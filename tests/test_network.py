@@ -72,7 +72,7 @@ def _step(network, output, X, targets):
     logits = _forward(network, X)
     loss = torch.zeros_like(logits)
     gradient = output.add_loss(logits, targets, loss)
-    network.backward(network.batch(len(X)), gradient)
+    network.batch(len(X)).backward(gradient)
     return loss.sum((1, 2))
 
 

@@ -21,15 +21,19 @@ def test_elsewhere_the_fourth_call_is_recorded_and_then_replayed(monkeypatch):
             events.append("replay")
 
     @contextlib.contextmanager
-    def record(graph, capture_error_mode):
+    def record(graph, *, stream, capture_error_mode):
         assert isinstance(graph, Graph)
+        assert stream == ("stream", device)
         assert capture_error_mode == "thread_local"
         events.append("record")
         yield
 
     monkeypatch.setattr(torch.cuda, "CUDAGraph", Graph)
+    device = torch.device("cuda", 1)
     monkeypatch.setattr(torch.cuda, "graph", record)
-    step = RecordedStep(torch.device("cuda"))
+    monkeypatch.setattr(torch.cuda, "Stream", lambda where: ("stream", where))
+    monkeypatch.setattr(torch.cuda, "device", contextlib.nullcontext)
+    step = RecordedStep(device)
     for _ in range(6):
         step.run(lambda: events.append("compute"))
     assert events == [

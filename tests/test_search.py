@@ -28,6 +28,7 @@ class FakeTrainer:
         self.loss = loss or (lambda a: 1 / sum(a.hidden_layer_sizes))
         self.interrupt_at = interrupt_at
         self.jobs = []
+        self.seconds = 0.0
 
     def train(self, jobs):
         for position, job in enumerate(jobs):

@@ -1,3 +1,7 @@
+import _thread
+import dataclasses
+import threading
+import time
 import warnings
 
 import joblib
@@ -6,7 +10,7 @@ import pytest
 import torch
 from sklearn.datasets import make_blobs
 
-from sknas import Architecture, _trainer
+from sknas import Architecture, _trainer, _training
 from sknas._device import single_thread
 from sknas._trainer import Trainer
 from sknas._training import TrainingData, TrainingJob, TrainingSettings
@@ -33,8 +37,9 @@ def _make_data():
     return TrainingData(X[:80], y[:80], 3, X[80:], y[80:])
 
 
-def _make_trainer(n_jobs=1, device=CPU):
-    return Trainer(_make_data(), SETTINGS, seed=0, device=device, n_jobs=n_jobs)
+def _make_trainer(n_jobs=1, device=CPU, **changes):
+    settings = dataclasses.replace(SETTINGS, **changes)
+    return Trainer(_make_data(), settings, seed=0, device=device, n_jobs=n_jobs)
 
 
 def _train(trainer, jobs=JOBS):
@@ -71,7 +76,12 @@ def test_results_do_not_depend_on_workers(backend):
 
 
 def test_results_do_not_depend_on_threads():
-    threaded = _train(_make_trainer(None))
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)  # noqa: TID251
+    try:
+        threaded = _train(_make_trainer(None))
+    finally:
+        torch.set_num_threads(before)  # noqa: TID251
     with single_thread():
         _assert_same(_train(_make_trainer(None)), threaded)
 
@@ -152,9 +162,65 @@ def test_one_child_too_large_for_the_memory_is_an_error(monkeypatch):
         _train(_make_trainer(), JOBS[:1])
 
 
+def test_results_do_not_depend_on_how_a_worker_holds_the_table():
+    # Tables of more than a megabyte are mapped from a file, at an offset of their own.
+    generator = np.random.default_rng(0)
+    X = generator.standard_normal((4000, 101)).astype(np.float32)
+    y = generator.integers(0, 3, len(X))
+    data = TrainingData(X[:2500], y[:2500], 3, X[2500:], y[2500:])
+    settings = dataclasses.replace(SETTINGS, batch_size=128, max_iter=2)
+
+    def train(n_jobs, data=data):
+        trainer = Trainer(data, settings, seed=0, device=CPU, n_jobs=n_jobs)
+        return _train(trainer, JOBS[:4])
+
+    _assert_same(train(2), train(1))
+    shifted = np.empty(X[2500:].size + 1, np.float32)[1:].reshape(-1, 101)
+    shifted[:] = X[2500:]
+    _assert_same(train(1, dataclasses.replace(data, X_validation=shifted)), train(1))
+
+
+def test_threads_end_soon_after_an_interrupt(monkeypatch):
+    n_epochs, original = [], _training._StackTraining._train_epoch
+
+    def train_epoch(self, epoch):
+        n_epochs.append(epoch)
+        original(self, epoch)
+
+    monkeypatch.setattr(_training._StackTraining, "_train_epoch", train_epoch)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)  # noqa: TID251
+    try:
+        settings = dataclasses.replace(SETTINGS, max_iter=100_000)
+        data = dataclasses.replace(_make_data())
+        trainer = Trainer(data, settings, seed=0, device=CPU, n_jobs=1)
+        results = trainer._train_stacks(JOBS[4:], [[0], [1]])
+        interrupter = threading.Timer(1.0, _thread.interrupt_main)
+        interrupter.start()
+        with pytest.raises(KeyboardInterrupt, match=r"^$"):
+            next(results)
+        time.sleep(1.0)  # longer than an epoch
+        n_soon = len(n_epochs)
+        time.sleep(0.5)
+        assert len(n_epochs) == n_soon > 0
+    finally:
+        torch.set_num_threads(before)  # noqa: TID251
+
+
 @pytest.mark.gpu
 def test_on_cuda_results_equal_those_on_a_cpu_to_tolerance():
-    on_cpu = _train(_make_trainer())
-    on_cuda = _train(_make_trainer(device=torch.device("cuda")))
-    for result, other in zip(on_cuda, on_cpu, strict=True):
-        np.testing.assert_allclose(result.loss_curve, other.loss_curve, rtol=0.02)
+    # Two sizes of batches, both recorded; an early end for some.
+    changes = {
+        "allow_bfloat16": False,
+        "batch_size": 18,
+        "max_iter": 12,
+        "n_iter_no_change": 2,
+    }
+    on_cpu = _train(_make_trainer(**changes))
+    for name in ("cuda", f"cuda:{torch.cuda.device_count() - 1}"):
+        on_cuda = _train(_make_trainer(device=torch.device(name), **changes))
+        for result, other in zip(on_cuda, on_cpu, strict=True):
+            n_iter = min(result.n_iter, other.n_iter)
+            np.testing.assert_allclose(
+                result.loss_curve[:n_iter], other.loss_curve[:n_iter], rtol=0.02
+            )

@@ -10,6 +10,8 @@ from sklearn.datasets import make_blobs
 
 from sknas import Architecture, _training
 from sknas._dropout import DropoutMasks
+from sknas._grouping import CPU as CPU_MODEL
+from sknas._grouping import CUDA as CUDA_MODEL
 from sknas._network import Batch, SigmoidOutput, SoftmaxOutput, StackedMLP
 from sknas._optimizer import StackedAdam
 from sknas._training import TrainingData, TrainingJob, TrainingSettings, train_stack
@@ -147,6 +149,7 @@ def _assert_close(results, others, rtol=1e-3):
         )
         for pair, other_pair in zip(result.weights, other.weights, strict=True):
             np.testing.assert_allclose(pair[0], other_pair[0], rtol=rtol, atol=1e-4)
+            np.testing.assert_allclose(pair[1], other_pair[1], rtol=rtol, atol=1e-4)
 
 
 @pytest.mark.parametrize("solver", ["adam", "adamw"])
@@ -161,7 +164,10 @@ def test_stacked_equals_one_by_one(n_classes, solver):
     _assert_close(stacked, alone)
 
 
-def test_stacked_children_stop_one_by_one():
+# A GPU goes on with children that are done until half of the stack is.
+@pytest.mark.parametrize("model", [CPU_MODEL, CUDA_MODEL], ids=["CPU", "CUDA"])
+def test_stacked_children_stop_one_by_one(model, monkeypatch):
+    monkeypatch.setattr(_training, "cost_model", lambda _: model)
     data = _make_data(2, spread=4.0)
     settings = dataclasses.replace(
         SETTINGS, max_iter=40, n_iter_no_change=3, learning_rate_init=0.03

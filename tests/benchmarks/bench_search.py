@@ -182,7 +182,7 @@ def bench_workers(arguments):
             Trainer(data, settings, seed=0, device=torch.device("cpu"), n_jobs=n_jobs)
             for n_jobs in (1, arguments.n_jobs)
         ]
-        list(trainers[1].train(jobs[:4]))  # workers are started before the clock is
+        list(trainers[1].train(jobs[:20]))  # workers are started before the clock is
         seconds = np.empty((arguments.repeats, 2))
         before = torch.get_num_threads()
         torch.set_num_threads(1)  # noqa: TID251 (one worker is one thread here)

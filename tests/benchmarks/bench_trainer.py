@@ -89,8 +89,10 @@ class Ours:
         )
         jobs = [TrainingJob(a, seed) for seed, a in enumerate(architectures)]
         # Workers are started, and torch imported by them, before the clock is.
-        tiny = TrainingJob(Architecture((8, "relu")), 0)
-        list(trainer.train([tiny] * 4 * self.n_jobs))
+        # Children of different depths are never one stack.
+        depths = range(1, 4 * self.n_jobs + 1)
+        tiny = [Architecture(*[(8, "relu")] * depth) for depth in depths]
+        list(trainer.train([TrainingJob(a, 0) for a in tiny]))
         return lambda: list(trainer.train(jobs))
 
     def score(self, results, X, y):
@@ -268,7 +270,7 @@ def main():
         mnist = scale(load_mnist_rows(arguments.mnist, arguments.rows))
     if "a" in cases:
         architectures = [Architecture((128, "relu"), (64, "relu"))] * 16
-        compare("a", digits, architectures, 64, 40, rivals, arguments.repeats)
+        compare("a", digits, architectures, 64, 100, rivals, arguments.repeats)
     if "b" in cases:
         architectures = draw_architectures(100)
         compare("b, digits", digits, architectures, 64, 3, rivals, arguments.repeats)
