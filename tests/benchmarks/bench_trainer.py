@@ -175,7 +175,9 @@ class Skorch:
         X = X.astype(np.float32)
         models = [
             NeuralNetClassifier(
-                make_module(X.shape[1], a),
+                make_module,  # an instance would go on from one fit to the next
+                module__n_features=X.shape[1],
+                module__architecture=a,
                 criterion=torch.nn.CrossEntropyLoss,
                 optimizer=torch.optim.Adam,
                 lr=LEARNING_RATE,
