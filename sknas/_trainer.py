@@ -8,7 +8,8 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, TypeAlias
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeAlias
 
 import joblib
 import torch
@@ -100,56 +101,64 @@ class Trainer:
         """Choose processes where there are several, else threads where they pay."""
         n_threads = torch.get_num_threads() if self.device.type == "cpu" else 1
         if n_threads == 1 or joblib.effective_n_jobs(self.n_jobs) > 1:
-            yield from self._run(jobs, stacks, n_jobs=self.n_jobs)
+            yield from self._run(jobs, stacks, self.n_jobs)
             return
         costs = [self._cost([jobs[p].architecture for p in stack]) for stack in stacks]
         # The dearest come first. Those that would hold each other up come last, alone.
         large = [cost for cost in costs if n_useful_threads(cost) > 1]
+        n_large = len(large)
         if large:
-            n_useful = n_useful_threads(statistics.median(large))
-            # A thread cannot be stopped from outside, as a process can.
-            is_over = threading.Event()
-            try:
-                yield from self._run(
-                    jobs,
-                    stacks[: len(large)],
-                    is_over.is_set,
-                    n_jobs=min(n_threads, n_useful),
-                    backend="threading",
-                )
-            finally:
-                is_over.set()
-        yield from self._run(jobs, stacks[len(large) :], n_jobs=1)
+            n_threads = min(n_threads, n_useful_threads(statistics.median(large)))
+            yield from self._run_threads(jobs, stacks[:n_large], n_threads)
+        yield from self._run(jobs, stacks[n_large:], n_jobs=1)
 
     def _run(
         self,
         jobs: Sequence[TrainingJob],
         stacks: Sequence[list[int]],
-        is_cancelled: Callable[[], bool] = bool,
-        **workers: Any,
+        n_jobs: int | None,
     ) -> Iterator[tuple[list[int], _Outcome]]:
         # Copy-on-write maps: workers share one copy of a large table, and torch does
         # not warn of arrays it must not write to. One stack a task: joblib's batches of
         # tasks would leave workers idle.
         make_parallel = functools.partial(
-            joblib.Parallel, batch_size=1, mmap_mode="c", **workers
+            joblib.Parallel, n_jobs=n_jobs, batch_size=1, mmap_mode="c"
         )
         try:
             parallel = make_parallel(return_as="generator")
         except ValueError:  # a backend that cannot, such as "multiprocessing"
             parallel = make_parallel()
         outcomes: Iterable[_Outcome] = parallel(
-            joblib.delayed(train_within_memory)(
-                self.data,
-                [jobs[position] for position in stack],
-                self.settings,
-                self.seed,
-                self.device,
-                is_cancelled,
-            )
+            joblib.delayed(train_within_memory)(*self._task(jobs, stack))
             for stack in stacks
         )
         yield from zip(stacks, outcomes, strict=True)
+
+    def _run_threads(
+        self, jobs: Sequence[TrainingJob], stacks: Sequence[list[int]], n_threads: int
+    ) -> Iterator[tuple[list[int], _Outcome]]:
+        # A thread cannot be stopped from outside, as a process can: after an interrupt
+        # those that train are told to end, and waited for, an epoch at most.
+        is_over = threading.Event()
+        executor = ThreadPoolExecutor(n_threads)
+        try:
+            tasks = [
+                executor.submit(
+                    train_within_memory, *self._task(jobs, stack), is_over.is_set
+                )
+                for stack in stacks
+            ]
+            for stack, task in zip(stacks, tasks, strict=True):
+                yield stack, task.result()
+        finally:
+            is_over.set()
+            executor.shutdown(cancel_futures=True)
+
+    def _task(
+        self, jobs: Sequence[TrainingJob], stack: Sequence[int]
+    ) -> tuple[TrainingData, list[TrainingJob], TrainingSettings, int, torch.device]:
+        stacked = [jobs[position] for position in stack]
+        return self.data, stacked, self.settings, self.seed, self.device
 
     def _warn_of_memory(self, n_children: int, n_stacks: int) -> None:
         if not self._has_warned:
