@@ -184,8 +184,10 @@ def test_threads_have_ended_when_an_interrupt_comes_through():
     n_before = threading.active_count()
     before = torch.get_num_threads()
     torch.set_num_threads(2)  # noqa: TID251
+    # A process in the background may have been told to ignore Ctrl-C.
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        settings = dataclasses.replace(SETTINGS, max_iter=100_000)
+        settings = dataclasses.replace(SETTINGS, max_iter=5000)
         data = dataclasses.replace(_make_data())
         trainer = Trainer(data, settings, seed=0, device=CPU, n_jobs=1)
         results = trainer._train_stacks(JOBS[4:], [[0], [1]])
@@ -196,6 +198,7 @@ def test_threads_have_ended_when_an_interrupt_comes_through():
         interrupter.join()
         assert threading.active_count() == n_before
     finally:
+        signal.signal(signal.SIGINT, handler)
         torch.set_num_threads(before)  # noqa: TID251
 
 
