@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import copy
-import functools
-import math
 import time
-import warnings
 from collections.abc import Callable
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -30,11 +27,9 @@ from sknas._space import Architecture
 # Everything that needs torch is imported by the methods that train, so that neither
 # importing this package nor predicting from a pickle pays for it.
 if TYPE_CHECKING:
-    import torch
-
+    from sknas._evaluator import Evaluation
     from sknas._search import Choice, Search, Strategy
-    from sknas._trainer import Trainer
-    from sknas._training import TrainingData, TrainingResult, TrainingSettings
+    from sknas._training import TrainingData
 
 
 class NASMLPClassifier(ClassifierMixin, BaseEstimator):
@@ -42,10 +37,10 @@ class NASMLPClassifier(ClassifierMixin, BaseEstimator):
 
     ``fit`` encodes the table, lets an LSTM controller propose architectures, trains
     each one briefly, teaches the controller by REINFORCE which ones did well, trains
-    the best again from scratch, chooses, and refits the choice on all rows. What a fit
-    costs is set by `n_rounds`, `n_architectures`, `search_epochs`, `n_finalists`,
-    `max_iter` and `layer_widths`: with the defaults at most 1,000 epochs in all, of
-    which the refit takes 100.
+    the best again from scratch, chooses, and refits an ensemble of the choice on all
+    rows. What a fit costs is set by `max_time`, or by `n_rounds`, `n_architectures`,
+    `search_epochs`, `n_splits`, `n_finalists`, `n_ensemble`, `max_iter` and
+    `layer_widths`.
 
     Read more in the :ref:`user guide <user_guide>`.
 
@@ -90,8 +85,13 @@ class NASMLPClassifier(ClassifierMixin, BaseEstimator):
         before the choice; with two or more, `first_architecture` is among them. 0
         chooses the best trial of the search as it is.
 
+    n_ensemble : int, default=4
+        Networks of the chosen architecture that the refit trains, side by side; they
+        differ in their initial weights and dropout. Their probabilities are averaged.
+
     first_architecture : 'auto', Architecture, tuple or None, default='auto'
-        Trial 0, so that the search never returns something worse than the obvious.
+        Trial 0, which the others have to beat by more than chance: the search shall
+        never return something worse than the obvious.
         ``'auto'`` is three layers of 256 rectified units with dropout, or what of this
         the space can express. None starts with the strategy's own.
 
@@ -153,11 +153,21 @@ class NASMLPClassifier(ClassifierMixin, BaseEstimator):
     label_smoothing : float, default=0.1
         Share of a target's probability that is spread over all classes, in [0, 1).
 
-    max_iter : int, default=100
-        Epochs of the finalists and of the refit.
+    max_iter : int, default=60
+        Epochs of the finalists and of the refit, at most.
+
+    epoch_fractions : tuple of float, default=(0.25, 1.0)
+        Fractions of `max_iter`. Every finalist is trained for each of them, with a
+        schedule of the learning rate of its own, and the refit takes the one that the
+        choice had: noisy tables want short trainings.
 
     validation_fraction : float, default=0.2
         Share of the rows that measures children and finalists, in (0, 1).
+
+    n_splits : int or 'auto', default='auto'
+        Every finalist is trained on so many splits, each with validation rows of its
+        own; the search has the first. ``'auto'`` takes as many as measure on 1,000
+        rows, but at most five: one from 5,000 rows on.
 
     n_iter_no_change : int or None, default=None
         The training of a finalist ends early when its validation loss has not
@@ -181,6 +191,20 @@ class NASMLPClassifier(ClassifierMixin, BaseEstimator):
         Scorer of the validation rows, which the search maximises. With None the
         scores reported are accuracies, and what is maximised is ``exp(-log loss)``,
         which tells architectures apart where accuracies of few rows cannot.
+
+    encoding : {'auto', 'piecewise', 'scale', 'passthrough'}, default='auto'
+        What becomes of numbers. ``'scale'`` makes them robust against outliers;
+        ``'piecewise'`` adds, if there are no more than 170 numeric columns, what a
+        piecewise linear function of each needs; ``'auto'`` searches with these and
+        leaves them out of the network if the chosen architecture validates better
+        without. ``'passthrough'`` takes numbers as they are, for those who scale them
+        themselves. Missing values and categories are always encoded.
+
+    max_time : float or None, default=None
+        Seconds for all of `fit`. The search ends when two fifths are used up, the
+        finalists have half of what is left, and learning rates fall faster where the
+        time would not do for all epochs; at least one child is trained for an epoch.
+        The result then depends on the machine. None sets no limit.
 
     device : str, default='auto'
         Where networks are trained: ``'cpu'``, ``'cuda'``, ``'cuda:1'``; ``'auto'``
@@ -206,7 +230,14 @@ class NASMLPClassifier(ClassifierMixin, BaseEstimator):
 
     best_score_ : float
         Validation score of the chosen finalist, before the refit. It is the best of
-        several and thus a little optimistic.
+        several, and thus a little optimistic; and of one network trained on a part of
+        the rows, and thus a little pessimistic.
+
+    score_bound_ : float
+        With probability 0.95 the chosen finalist's accuracy on rows like these is not
+        below this. Hoeffding's bound over all trials and finalists (appendix B.3 of
+        [1]_): it assumes nothing of the data, and is loose. NaN where `scoring` is not
+        the accuracy.
 
     best_index_ : int
         The row of `search_results_` that was chosen.
@@ -221,7 +252,8 @@ class NASMLPClassifier(ClassifierMixin, BaseEstimator):
 
     finalist_results_ : dict of ndarray
         One row a finalist: ``index`` in `search_results_`, ``architecture``,
-        ``score``, ``loss``, ``n_iter``, ``time``. Empty without finalists.
+        ``encoding`` of the numbers, ``max_iter``, ``score``, ``loss``, ``n_iter``,
+        ``time``. Empty without finalists.
 
     round_results_ : dict of ndarray
         One row a round: ``round``, ``n_trials``, ``mean_score``, ``best_score``,
@@ -232,16 +264,28 @@ class NASMLPClassifier(ClassifierMixin, BaseEstimator):
         Labels, sorted.
 
     coefs_ : list of ndarray of shape (n_in, n_out)
-        Weights of each layer. ``coefs_[0]`` has one row a column of the encoded table.
+        Weights of each layer of the first of the `n_ensemble` networks. ``coefs_[0]``
+        has one row a column of the encoded table.
 
     intercepts_ : list of ndarray of shape (n_out,)
-        Biases of each layer.
+        Biases of each layer of the first network.
+
+    ensemble_coefs_ : list of ndarray of shape (n_ensemble, n_in, n_out)
+        Weights of each layer of all networks.
+
+    ensemble_intercepts_ : list of ndarray of shape (n_ensemble, n_out)
+        Biases of each layer of all networks.
+
+    temperature_ : float
+        What the output layer's weights and biases were divided by, so that predicted
+        probabilities come true as often as they say: the value of the least log loss
+        on the validation rows. 1 without finalists.
 
     encoder_ : TableEncoder
         Turns a table into the matrix that the network sees.
 
     loss_curve_ : list of float
-        Training loss of each epoch of the refit.
+        Training loss of each epoch of the refit, averaged over the networks.
 
     loss_ : float
         Its last value.
@@ -326,6 +370,7 @@ class NASMLPClassifier(ClassifierMixin, BaseEstimator):
         "search_epochs": [Interval(Integral, 1, None, closed="left")],
         "search_n_iter_no_change": [Interval(Integral, 1, None, closed="left"), None],
         "n_finalists": [Interval(Integral, 0, None, closed="left")],
+        "n_ensemble": [Interval(Integral, 1, None, closed="left")],
         "first_architecture": [StrOptions({"auto"}), Architecture, tuple, list, None],
         "weight_sharing": ["boolean"],
         "accuracy_predictor": ["boolean"],
@@ -351,13 +396,17 @@ class NASMLPClassifier(ClassifierMixin, BaseEstimator):
         ],
         "label_smoothing": [Interval(Real, 0, 1, closed="left")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "epoch_fractions": ["array-like"],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "n_splits": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left"), None],
         "refit": [StrOptions({"scratch", "fine-tune"})],
         "beta_1": [Interval(Real, 0, 1, closed="left")],
         "beta_2": [Interval(Real, 0, 1, closed="left")],
         "epsilon": [Interval(Real, 0, None, closed="neither")],
         "scoring": [str, callable, None],
+        "encoding": [StrOptions({"auto", "piecewise", "scale", "passthrough"})],
+        "max_time": [Interval(Real, 0, None, closed="neither"), None],
         "device": [str],
         "n_jobs": [
             Interval(Integral, 1, None, closed="left"),
@@ -381,6 +430,7 @@ class NASMLPClassifier(ClassifierMixin, BaseEstimator):
         search_epochs: int = 15,
         search_n_iter_no_change: int | None = 3,
         n_finalists: int = 3,
+        n_ensemble: int = 4,
         first_architecture: str | Architecture | tuple[Any, ...] | None = "auto",
         weight_sharing: bool = False,
         accuracy_predictor: bool = True,
@@ -399,14 +449,18 @@ class NASMLPClassifier(ClassifierMixin, BaseEstimator):
         learning_rate_init: float = 0.002,
         batch_size: int | str = "auto",
         label_smoothing: float = 0.1,
-        max_iter: int = 100,
+        max_iter: int = 60,
+        epoch_fractions: tuple[float, ...] = (0.25, 1.0),
         validation_fraction: float = 0.2,
+        n_splits: int | str = "auto",
         n_iter_no_change: int | None = None,
         refit: str = "scratch",
         beta_1: float = 0.9,
         beta_2: float = 0.999,
         epsilon: float = 1e-8,
         scoring: str | Callable[..., float] | None = None,
+        encoding: str = "auto",
+        max_time: float | None = None,
         device: str = "auto",
         n_jobs: int | None = None,
         random_state: int | np.random.RandomState | None = None,
@@ -422,6 +476,7 @@ class NASMLPClassifier(ClassifierMixin, BaseEstimator):
         self.search_epochs = search_epochs
         self.search_n_iter_no_change = search_n_iter_no_change
         self.n_finalists = n_finalists
+        self.n_ensemble = n_ensemble
         self.first_architecture = first_architecture
         self.weight_sharing = weight_sharing
         self.accuracy_predictor = accuracy_predictor
@@ -441,13 +496,17 @@ class NASMLPClassifier(ClassifierMixin, BaseEstimator):
         self.batch_size = batch_size
         self.label_smoothing = label_smoothing
         self.max_iter = max_iter
+        self.epoch_fractions = epoch_fractions
         self.validation_fraction = validation_fraction
+        self.n_splits = n_splits
         self.n_iter_no_change = n_iter_no_change
         self.refit = refit
         self.beta_1 = beta_1
         self.beta_2 = beta_2
         self.epsilon = epsilon
         self.scoring = scoring
+        self.encoding = encoding
+        self.max_time = max_time
         self.device = device
         self.n_jobs = n_jobs
         self.random_state = random_state
@@ -486,11 +545,11 @@ class NASMLPClassifier(ClassifierMixin, BaseEstimator):
         """
         from sknas import _validation
         from sknas._device import resolve_device
+        from sknas._fitting import Fitting
         from sknas._metric import ValidationMetric
-        from sknas._preprocessing import TableEncoder
         from sknas._split import split_rows
-        from sknas._training import TrainingData
 
+        began = time.perf_counter()
         # 1. Validate.
         space = _validation.check_space(self)
         first_architecture = _validation.check_first_architecture(self, space)
@@ -499,47 +558,50 @@ class NASMLPClassifier(ClassifierMixin, BaseEstimator):
         X = _validation.check_table(self, X, reset=True)
         y = _validation.check_class_labels(self, X, y)
         classes, codes = np.unique(y, return_inverse=True)
+        n_splits = _validation.check_n_splits(self, len(codes))
+        _validation.check_epoch_fractions(self)
         seeds = SeedSource(self.random_state)
-        rows, validation_rows = split_rows(
-            codes, self.validation_fraction, seeds.seed("split")
+        splits = split_rows(
+            codes, self.validation_fraction, seeds.seed("split"), n_splits
         )
-        metric = ValidationMetric(
-            self.scoring,
-            classes,
-            safe_indexing(X, validation_rows),
-            codes[validation_rows],
+        measured = [rows for _, rows in splits]
+        search_metric, metric = (
+            ValidationMetric(self.scoring, classes, safe_indexing(X, rows), codes[rows])
+            for rows in (measured[0], np.concatenate(measured))
         )
-        metric.check()
+        search_metric.check()
 
-        # 2. Encode.
-        encoder = TableEncoder().fit(X)
-        data = TrainingData(encoder.transform(X, np.float32), codes, len(classes))
-        make_trainer = self._trainer_factory(seeds, device)
-
-        # 3. Search, choose, refit.
-        started = time.perf_counter()
-        search = self._make_search(
-            space=space,
-            strategy=strategy,
-            make_trainer=make_trainer,
-            data=data.split(rows, validation_rows),
-            metric=metric,
+        # 2. Encode, search, choose, refit.
+        fitting = Fitting(
+            self,
+            X=X,
+            codes=codes,
+            n_classes=len(classes),
+            splits=splits,
+            metrics=(search_metric, metric),
             seeds=seeds,
-            first_architecture=first_architecture,
+            device=device,
+            began=began,
         )
-        choice = self._run(search, make_trainer)
+        started = time.perf_counter()
+        search = fitting.search(space, strategy, first_architecture)
+        choice = fitting.choose(search)
         chosen_at = time.perf_counter()
-        search.progress.stage(f"refitting {choice.result.architecture}")
-        result = self._refit(choice, data, seeds, make_trainer)
+        search.progress.stage(f"refitting {choice.evaluation.architecture}")
+        refitted = fitting.refit(choice)
 
-        # 4. Publish.
+        # 3. Publish.
         self.classes_ = classes
-        self.encoder_ = encoder
+        self.encoder_ = fitting.encoder
         self.device_ = str(device)
         self.search_time_ = chosen_at - started
         self.refit_time_ = time.perf_counter() - chosen_at
         self._publish_search(search, choice)
-        self._publish_network(result, choice, data)
+        n_candidates = len(search.history) + len(choice.finalists)
+        self.score_bound_ = metric.lower_bound(choice.score, n_candidates, n_splits)
+        self._publish_networks(
+            refitted, fitting.temperature(choice), choice, fitting.data
+        )
         return self
 
     def predict(self, X: Any) -> np.ndarray:
@@ -555,9 +617,7 @@ class NASMLPClassifier(ClassifierMixin, BaseEstimator):
         ndarray of shape (n_samples,)
             The most probable label of each row.
         """
-        from sknas._prediction import most_probable
-
-        positions = most_probable(self._predict_logits(X), self.out_activation_)
+        positions = self._log_probabilities(X).argmax(axis=1)
         labels: np.ndarray = self.classes_[positions]
         return labels
 
@@ -574,7 +634,7 @@ class NASMLPClassifier(ClassifierMixin, BaseEstimator):
         ndarray of shape (n_samples, n_classes)
             In the order of `classes_`; rows sum to 1.
         """
-        probabilities: np.ndarray = np.exp(self.predict_log_proba(X))
+        probabilities: np.ndarray = np.exp(self._log_probabilities(X))
         return probabilities
 
     def predict_log_proba(self, X: Any) -> np.ndarray:
@@ -590,23 +650,22 @@ class NASMLPClassifier(ClassifierMixin, BaseEstimator):
         ndarray of shape (n_samples, n_classes)
             In the order of `classes_`.
         """
-        from sknas._prediction import log_probabilities
+        return self._log_probabilities(X)
 
-        return log_probabilities(self._predict_logits(X), self.out_activation_)
-
-    def _predict_logits(self, X: Any) -> np.ndarray:
-        from sknas._prediction import predict_logits
+    def _log_probabilities(self, X: Any) -> np.ndarray:
+        from sknas._prediction import predict_log_probabilities
         from sknas._validation import check_table
 
         check_is_fitted(self, "coefs_")
         X = check_table(
             self, X, reset=False, has_categories=self.encoder_.has_categories
         )
-        return predict_logits(
+        return predict_log_probabilities(
             self.encoder_.transform(X),
             self.best_architecture_,
-            self.coefs_,
-            self.intercepts_,
+            self.ensemble_coefs_,
+            self.ensemble_intercepts_,
+            self.out_activation_,
         )
 
     def _make_strategy(self) -> Strategy:
@@ -634,124 +693,6 @@ class NASMLPClassifier(ClassifierMixin, BaseEstimator):
             predictor_bonus=self.predictor_bonus,
         )
 
-    def _training_settings(
-        self,
-        n_rows: int,
-        max_iter: int,
-        n_iter_no_change: int | None = None,
-        schedule_iter: int | None = None,
-    ) -> TrainingSettings:
-        from sknas._training import TrainingSettings
-
-        batch_size = self.batch_size
-        if isinstance(batch_size, str):
-            batch_size = min(max(2 ** int(math.log2(max(n_rows / 16, 1))), 16), 256)
-        return TrainingSettings(
-            max_iter=int(max_iter),
-            batch_size=int(min(batch_size, n_rows)),
-            learning_rate_init=float(self.learning_rate_init),
-            learning_rate=self.learning_rate,
-            solver=self.solver,
-            alpha=float(self.alpha),
-            label_smoothing=float(self.label_smoothing),
-            dropout=float(self.dropout),
-            n_iter_no_change=n_iter_no_change,
-            beta_1=float(self.beta_1),
-            beta_2=float(self.beta_2),
-            epsilon=float(self.epsilon),
-            schedule_iter=schedule_iter,
-        )
-
-    def _trainer_factory(
-        self, seeds: SeedSource, device: torch.device
-    ) -> Callable[[TrainingData, TrainingSettings], Trainer]:
-        from sknas._trainer import Trainer
-
-        return functools.partial(
-            Trainer, seed=seeds.seed("order of rows"), device=device, n_jobs=self.n_jobs
-        )
-
-    def _make_search(
-        self,
-        *,
-        data: TrainingData,
-        make_trainer: Callable[[TrainingData, TrainingSettings], Trainer],
-        **parts: Any,
-    ) -> Search:
-        from sknas._progress import Progress
-        from sknas._search import Search
-
-        settings = self._training_settings(
-            len(data.X), self.search_epochs, self.search_n_iter_no_change
-        )
-        return Search(
-            trainer=make_trainer(data, settings),
-            n_rounds=self.n_rounds,
-            n_architectures=self.n_architectures,
-            weight_sharing=bool(self.weight_sharing),
-            progress=Progress(self.n_rounds * self.n_architectures, self.verbose),
-            **parts,
-        )
-
-    def _run(
-        self,
-        search: Search,
-        make_trainer: Callable[[TrainingData, TrainingSettings], Trainer],
-    ) -> Choice:
-        try:
-            search.run()
-        finally:
-            search.progress.close()
-        if self.n_finalists:
-            search.progress.stage("training the finalists again")
-        data = search.trainer.data
-        settings = self._training_settings(
-            len(data.X), self.max_iter, self.n_iter_no_change
-        )
-        return search.choose(make_trainer(data, settings), self.n_finalists)
-
-    def _refit(
-        self,
-        choice: Choice,
-        data: TrainingData,
-        seeds: SeedSource,
-        make_trainer: Callable[[TrainingData, TrainingSettings], Trainer],
-    ) -> TrainingResult:
-        """Train the choice on all rows; should that fail, keep what there is."""
-        from sknas._training import TrainingJob
-
-        architecture = choice.result.architecture
-        fine_tunes = self.refit == "fine-tune"
-        # The epochs that were best for the finalist, on the finalist's schedule.
-        epochs = choice.result.best_iter if choice.finalists else self.max_iter
-        settings = self._training_settings(
-            len(data.X), epochs, schedule_iter=int(self.max_iter)
-        )
-        job = TrainingJob(
-            architecture,
-            seeds.seed("refit", architecture, 0),
-            choice.result.weights if fine_tunes else None,
-        )
-        try:
-            ((_, result),) = make_trainer(data, settings).train([job])
-        except KeyboardInterrupt:
-            warnings.warn(
-                "The refit was interrupted; the network has the weights that its "
-                "architecture had in validation.",
-                UserWarning,
-                stacklevel=4,
-            )
-            return choice.result
-        if result.failed:
-            warnings.warn(
-                "The loss of the refit became NaN or infinite; the network has the "
-                "weights that its architecture had in validation.",
-                UserWarning,
-                stacklevel=4,
-            )
-            return choice.result
-        return result
-
     def _publish_search(self, search: Search, choice: Choice) -> None:
         from sknas._history import columns_of
 
@@ -761,35 +702,46 @@ class NASMLPClassifier(ClassifierMixin, BaseEstimator):
         self.finalist_results_ = columns_of(
             [
                 {
-                    "index": index,
-                    "architecture": trials[index].architecture,
-                    "score": choice.finalist_scores[index],
-                    "loss": finalist.validation_loss,
-                    "n_iter": finalist.n_iter,
-                    "time": finalist.time,
+                    "index": finalist.index,
+                    "architecture": trials[finalist.index].architecture,
+                    "encoding": finalist.encoding,
+                    "max_iter": finalist.max_iter,
+                    "score": finalist.score,
+                    "loss": finalist.evaluation.loss,
+                    "n_iter": finalist.evaluation.n_iter,
+                    "time": finalist.evaluation.time,
                 }
-                for index, finalist in choice.finalists.items()
+                for finalist in choice.finalists
             ]
         )
         self.best_index_ = choice.index
         self.best_score_ = choice.score
-        self.best_architecture_ = choice.result.architecture
+        self.best_architecture_ = choice.evaluation.architecture
 
-    def _publish_network(
+    def _publish_networks(
         self,
-        result: TrainingResult,
+        refitted: Evaluation,
+        temperature: float,
         choice: Choice,
         data: TrainingData,
     ) -> None:
-        self.coefs_ = [coef.astype(np.float64) for coef, _ in result.weights]
-        self.intercepts_ = [bias.astype(np.float64) for _, bias in result.weights]
-        self.loss_curve_ = result.loss_curve
-        self.loss_ = result.loss_curve[-1]
-        self.best_loss_ = min(result.loss_curve)
-        self.validation_scores_ = choice.result.validation_scores
+        layers = list(zip(*refitted.weights, strict=True))
+        coefs = [np.array([c for c, _ in copies], np.float64) for copies in layers]
+        biases = [np.array([b for _, b in copies], np.float64) for copies in layers]
+        coefs[-1] /= temperature
+        biases[-1] /= temperature
+        self.temperature_ = temperature
+        self.ensemble_coefs_ = coefs
+        self.ensemble_intercepts_ = biases
+        self.coefs_ = [copies[0] for copies in coefs]
+        self.intercepts_ = [copies[0] for copies in biases]
+        self.loss_curve_ = refitted.loss_curve
+        self.loss_ = self.loss_curve_[-1]
+        self.best_loss_ = min(self.loss_curve_)
+        self.validation_scores_ = choice.evaluation.validation_scores
         self.best_validation_score_ = max(self.validation_scores_)
-        self.n_iter_ = result.n_iter
-        self.t_ = result.n_iter * result.n_rows
+        self.n_iter_ = refitted.n_iter
+        self.t_ = refitted.n_iter * refitted.networks[0].n_rows
         self.n_layers_ = len(self.coefs_) + 1
         self.n_outputs_ = data.n_outputs
         self.out_activation_ = data.output.name

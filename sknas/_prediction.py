@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from scipy.special import expit, log_softmax
+from scipy.special import expit, log_softmax, logsumexp
 
 from sknas._space import Architecture
 
@@ -40,13 +41,14 @@ _ACTIVATIONS: dict[str, Callable[[np.ndarray], None]] = {
 }
 
 
-def predict_logits(
+def predict_log_probabilities(
     X: np.ndarray,
     architecture: Architecture,
     coefs: Sequence[np.ndarray],
     intercepts: Sequence[np.ndarray],
+    out_activation: str,
 ) -> np.ndarray:
-    """Compute the output layer's pre-activations.
+    """Average the probabilities of an ensemble of networks of one architecture.
 
     With 64 bits: with 32, the result of a row would depend on the rows beside it.
 
@@ -56,49 +58,40 @@ def predict_logits(
         The encoded table.
     architecture : Architecture
         Names the activations.
-    coefs : sequence of ndarray of shape (n_in, n_out)
+    coefs : sequence of ndarray of shape (n_networks, n_in, n_out)
         Weights of each layer.
-    intercepts : sequence of ndarray of shape (n_out,)
+    intercepts : sequence of ndarray of shape (n_networks, n_out)
         Biases of each layer.
-
-    Returns
-    -------
-    ndarray of shape (n_rows, n_outputs)
-        Logits.
-    """
-    names = [activation for _, activation in architecture.dense_layers]
-    logits = np.empty((len(X), len(intercepts[-1])))
-    for start in range(0, len(X), _CHUNK):
-        rows = slice(start, start + _CHUNK)
-        hidden = X[rows] @ coefs[0]
-        hidden += intercepts[0]
-        for name, coef, intercept in zip(names, coefs[1:], intercepts[1:], strict=True):
-            _ACTIVATIONS[name](hidden)
-            hidden = hidden @ coef
-            hidden += intercept
-        logits[rows] = hidden
-    return logits
-
-
-def most_probable(logits: np.ndarray, out_activation: str) -> np.ndarray:
-    """Return the position of the most probable class, of equals the first.
-
-    Parameters
-    ----------
-    logits : ndarray of shape (n_rows, n_outputs)
-        Pre-activations of the output layer.
     out_activation : {'logistic', 'softmax'}
         ``'logistic'`` is one unit, for the second of two classes.
 
     Returns
     -------
-    ndarray of shape (n_rows,)
-        Positions in `classes_`.
+    ndarray of shape (n_rows, n_classes)
+        Logarithms of the averages, one column a class.
     """
-    if out_activation == "logistic":
-        return (logits[:, 0] > 0).astype(np.intp)
-    positions: np.ndarray = logits.argmax(axis=1)
-    return positions
+    names = [activation for _, activation in architecture.dense_layers]
+    n_networks, n_outputs = intercepts[-1].shape
+    n_classes = 2 if out_activation == "logistic" else n_outputs
+    log_p = np.empty((len(X), n_classes))
+    for start in range(0, len(X), _CHUNK):
+        rows = slice(start, start + _CHUNK)
+        hidden = np.matmul(X[rows], coefs[0])
+        hidden += intercepts[0][:, None]
+        for name, coef, intercept in zip(names, coefs[1:], intercepts[1:], strict=True):
+            _ACTIVATIONS[name](hidden)
+            hidden = np.matmul(hidden, coef)
+            hidden += intercept[:, None]
+        of_networks = log_probabilities(hidden, out_activation)
+        log_p[rows] = of_networks[0] if n_networks == 1 else _log_mean(of_networks)
+    return log_p
+
+
+def _log_mean(log_p: np.ndarray) -> np.ndarray:
+    """Average probabilities over the first axis, without losing the smallest."""
+    total: np.ndarray = logsumexp(log_p, axis=0)
+    total -= math.log(len(log_p))
+    return total
 
 
 def log_probabilities(logits: np.ndarray, out_activation: str) -> np.ndarray:
@@ -106,18 +99,18 @@ def log_probabilities(logits: np.ndarray, out_activation: str) -> np.ndarray:
 
     Parameters
     ----------
-    logits : ndarray of shape (n_rows, n_outputs)
+    logits : ndarray of shape (..., n_rows, n_outputs)
         Pre-activations of the output layer.
     out_activation : {'logistic', 'softmax'}
         ``'logistic'`` is one unit, for the second of two classes.
 
     Returns
     -------
-    ndarray of shape (n_rows, n_classes)
+    ndarray of shape (..., n_rows, n_classes)
         One column a class.
     """
     if out_activation == "logistic":
         # A softmax over a fixed 0 and z is the sigmoid of z.
-        logits = np.hstack([np.zeros_like(logits), logits])
-    log_p: np.ndarray = log_softmax(logits, axis=1)
+        logits = np.concatenate([np.zeros_like(logits), logits], axis=-1)
+    log_p: np.ndarray = log_softmax(logits, axis=-1)
     return log_p

@@ -26,6 +26,12 @@ _MAX_NUMERIC_CODES = 20
 # Within the range of float64, with room for a product with a small number.
 _HUGE = 1e300
 
+_MAX_FLOAT32 = float(np.finfo(np.float32).max)
+
+# Ramps of all numeric columns together, and of one.
+_MAX_RAMPS = 512
+_MIN_BINS, _MAX_BINS = 3, 8
+
 NUMERIC = "numeric"
 CATEGORICAL = "categorical"
 
@@ -95,6 +101,98 @@ class SmoothClipScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         return z
 
 
+class RampEncoder(TransformerMixin, BaseEstimator):
+    """Add to each numeric column what a piecewise linear function of it needs.
+
+    The knots of a column are quantiles of its values, or of its different values where
+    most are equal. Each interval between knots becomes a column, which rises from
+    -1/4 to 1/4 within it. A network's first layer then computes piecewise linear
+    functions of each column, where of a bare number it computes straight lines. NaN
+    are 0. A column of one interval only, such as one of two values, gets none.
+
+    Parameters
+    ----------
+    n_bins : int
+        Intervals of a column, at most; fewer where quantiles coincide.
+
+    Attributes
+    ----------
+    columns_ : ndarray of shape (n_intervals,), int
+        The column that each interval belongs to.
+    begins_, ends_ : ndarray of shape (n_intervals,)
+        Intervals, those of a column one after another.
+
+    References
+    ----------
+    .. [1] Y. Gorishniy, I. Rubachev and A. Babenko, "On Embeddings for Numerical
+       Features in Tabular Deep Learning", 2022, section 3.2.
+    """
+
+    def __init__(self, n_bins: int) -> None:
+        self.n_bins = n_bins
+
+    def fit(self, X: np.ndarray, y: object = None) -> RampEncoder:
+        """Learn the knots.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n_rows, n_columns)
+            Numbers and NaN.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        RampEncoder
+            Itself.
+        """
+        del y
+        knots = [_knots(column, self.n_bins) for column in X.T]
+        knots = [k if len(k) > 2 else k[:1] for k in knots]
+        self.columns_ = np.repeat(np.arange(len(knots)), [len(k[1:]) for k in knots])
+        self.begins_ = np.concatenate([np.empty(0), *(k[:-1] for k in knots)])
+        self.ends_ = np.concatenate([np.empty(0), *(k[1:] for k in knots)])
+        return self
+
+    def transform(self, X: np.ndarray) -> np.ndarray:
+        """Compute the ramps.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n_rows, n_columns)
+            Numbers and NaN.
+
+        Returns
+        -------
+        ndarray of shape (n_rows, n_intervals)
+            Between -1/4 and 1/4.
+        """
+        ramps: np.ndarray = X[:, self.columns_]
+        ramps -= self.begins_
+        ramps *= inverse_of(self.ends_ - self.begins_)
+        np.copyto(ramps, 0.5, where=np.isnan(ramps))
+        np.clip(ramps, 0, 1, out=ramps)
+        # Small, so that the column itself counts too: with ramps from -1 to 1 it is
+        # drowned in them, and the accuracy of smooth targets suffers.
+        ramps -= 0.5
+        ramps *= 0.5
+        return ramps
+
+
+def _knots(column: np.ndarray, n_bins: int) -> np.ndarray:
+    """Return quantiles of a column without repetition."""
+    present: np.ndarray = column[~np.isnan(column)]
+    if not len(present):
+        return np.zeros(1)
+    shares = np.linspace(0, 1, n_bins + 1)
+    knots: np.ndarray
+    knots = np.unique(np.quantile(present, shares, method="nearest"))
+    if len(knots) < 3:
+        values = np.unique(present)
+        knots = np.unique(np.quantile(values, shares, method="nearest"))
+    return knots
+
+
 def inverse_of(scale: np.ndarray) -> np.ndarray:
     """Return finite reciprocals of positive scales, 0 for infinite ones."""
     with np.errstate(over="ignore"):
@@ -149,7 +247,9 @@ class TableEncoder(TransformerMixin, BaseEstimator):
     """Encode numeric and categorical columns, with missing values in any of them.
 
     Numeric and boolean columns are scaled (`SmoothClipScaler`), their missing values
-    become the median, and a column that had some in ``fit`` gets an indicator.
+    become the median, and a column that had some in ``fit`` gets an indicator. If
+    there are few enough of them, `RampEncoder` adds what a piecewise linear function of
+    each needs.
     Categorical and text columns become one column a category, "missing" being a
     category; a category that ``fit`` has not seen is all zeros, or counts as rare
     where there are rare ones.
@@ -160,7 +260,12 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         ``'numeric'`` or ``'categorical'`` for each column of the table.
     n_features_out_ : int
         Columns of the encoded table.
+    plain_columns_ : ndarray of shape (n_features_out_,), bool
+        Which of these are there without ramps too.
     """
+
+    def __init__(self, encoding: str = "auto") -> None:
+        self.encoding = encoding
 
     def fit(self, X: Any, y: object = None) -> TableEncoder:
         """Learn the kinds of the columns and how to encode each.
@@ -181,6 +286,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         self.kinds_ = _kinds(X)
         numeric, categories = self._split(X)
         self.numeric_: Pipeline | None = None
+        self.ramps_: RampEncoder | None = None
         self.categorical_: OneHotEncoder | None = None
         if numeric.shape[1]:
             # Which columns miss values is all that the imputer learns: a row says it,
@@ -196,6 +302,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
                 SmoothClipScaler().fit(numeric), imputer.fit(missing[None])
             )
             self._fold(*self.numeric_)
+            self.ramps_ = self._fit_ramps(numeric)
         if categories.shape[1]:
             self.categorical_ = OneHotEncoder(
                 handle_unknown="infrequent_if_exist",
@@ -208,7 +315,17 @@ class TableEncoder(TransformerMixin, BaseEstimator):
             ):
                 _warn_of_numbers_as_text(*_column(X, position), values)
         self.n_features_out_ = self._encode(_rows(X, slice(1))).shape[1]
+        self.plain_columns_ = np.ones(self.n_features_out_, dtype=bool)
+        if self.ramps_ is not None:
+            begin, n_ramps = numeric.shape[1], len(self.ramps_.columns_)
+            self.plain_columns_[begin : begin + n_ramps] = False
         return self
+
+    def drop_ramps(self) -> None:
+        """Encode without ramps from now on."""
+        self.ramps_ = None
+        self.n_features_out_ = int(self.plain_columns_.sum())
+        self.plain_columns_ = np.ones(self.n_features_out_, dtype=bool)
 
     @property
     def has_categories(self) -> bool:
@@ -260,13 +377,32 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         self._center, self._inverse_scale = scaler.center_, inverse_of(scaler.scale_)
         self._indicator_columns = imputer.indicator_.features_
 
+    def _fit_ramps(self, X: np.ndarray) -> RampEncoder | None:
+        """Fit knots to the scaled columns, if there is room for them."""
+        n_bins = min(_MAX_RAMPS // X.shape[1], _MAX_BINS)
+        if self.encoding not in ("auto", "piecewise") or n_bins < _MIN_BINS:
+            return None
+        scaled = scale_and_clip(X, self._center, self._inverse_scale)
+        ramps = RampEncoder(n_bins).fit(scaled)
+        return ramps if len(ramps.columns_) else None
+
     def _encode_numeric(self, X: np.ndarray) -> np.ndarray:
-        """Compute what the numeric pipeline would."""
-        encoded = scale_and_clip(X, self._center, self._inverse_scale)
-        np.copyto(encoded, 0.0, where=np.isnan(encoded))
-        if not len(self._indicator_columns):
-            return encoded
-        return np.hstack([encoded, np.isnan(X[:, self._indicator_columns])])
+        """Compute what the numeric pipeline would, and the ramps."""
+        is_missing = np.isnan(X)
+        if self.encoding == "passthrough":
+            encoded = np.where(is_missing, self._center, X)
+            blocks = [np.clip(encoded, -_MAX_FLOAT32, _MAX_FLOAT32)]
+        else:
+            encoded = scale_and_clip(X, self._center, self._inverse_scale)
+            # Not a number though none was missing: an infinite distance times zero.
+            np.copyto(encoded, 0.0, where=np.isnan(encoded) & ~is_missing)
+            blocks = [encoded]
+        if self.ramps_ is not None:
+            blocks.append(self.ramps_.transform(encoded))
+        np.copyto(blocks[0], 0.0, where=np.isnan(blocks[0]))
+        if len(self._indicator_columns):
+            blocks.append(is_missing[:, self._indicator_columns])
+        return blocks[0] if len(blocks) == 1 else np.hstack(blocks)
 
     def _split(self, X: Any) -> tuple[np.ndarray, np.ndarray]:
         """Return the numeric columns as floats and the others as text or None."""
@@ -365,7 +501,7 @@ def _warn_of_numbers_as_text(column: Any, name: object, values: np.ndarray) -> N
         f"Column {name!r} is text, and so categorical, but all of its {len(texts)} "
         "different values read as numbers. Convert it if it is meant to be numeric.",
         UserWarning,
-        stacklevel=5,
+        stacklevel=6,
     )
 
 

@@ -11,13 +11,12 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from sknas._evaluator import Candidate, Evaluation, Evaluator
 from sknas._history import FAILED, TRAINED, SearchHistory, Trial
 from sknas._metric import ValidationMetric
 from sknas._progress import Progress
 from sknas._random import SeedSource
 from sknas._space import Architecture, SearchSpace
-from sknas._trainer import Trainer
-from sknas._training import TrainingJob, TrainingResult
 from sknas._weight_store import BigramWeightStore
 
 
@@ -37,15 +36,29 @@ class Strategy(Protocol):
 
 
 @dataclass(frozen=True)
-class Choice:
-    """The trial that the search decided for."""
+class Finalist:
+    """A trial that was trained again."""
 
     index: int
+    encoding: str
+    max_iter: int
+    evaluation: Evaluation
     score: float
-    result: TrainingResult
-    # All that were trained again, by their index; empty without finalists.
-    finalists: dict[int, TrainingResult]
-    finalist_scores: dict[int, float]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The trial that the search decided for.
+
+    ``max_iter`` is what its evaluation was trained for at most. ``finalists`` are all
+    that were trained again.
+    """
+
+    index: int
+    max_iter: int
+    score: float
+    evaluation: Evaluation
+    finalists: list[Finalist]
 
 
 class Search:
@@ -57,7 +70,7 @@ class Search:
         Where architectures come from.
     strategy : Strategy
         What proposes them.
-    trainer : Trainer
+    evaluator : Evaluator
         Trains children as the search does.
     metric : ValidationMetric
         Scores them.
@@ -69,6 +82,8 @@ class Search:
         Trial 0.
     weight_sharing : bool
         Whether children inherit weights from the store.
+    max_time : float
+        Seconds. A round begins only if one as long as the last can end in time.
     progress : Progress
         Shows it.
     """
@@ -78,29 +93,33 @@ class Search:
         *,
         space: SearchSpace,
         strategy: Strategy,
-        trainer: Trainer,
+        evaluator: Evaluator,
         metric: ValidationMetric,
         seeds: SeedSource,
         n_rounds: int,
         n_architectures: int,
         first_architecture: Architecture | None,
         weight_sharing: bool,
+        max_time: float,
         progress: Progress,
     ) -> None:
         self.space = space
         self.strategy = strategy
-        self.trainer = trainer
+        self.evaluator = evaluator
         self.metric = metric
         self.seeds = seeds
         self.n_rounds = n_rounds
         self.n_architectures = n_architectures
         self.first_architecture = first_architecture
+        self.max_time = max_time
         self.progress = progress
-        self.store = BigramWeightStore() if weight_sharing else None
+        # One a fold: what is measured on a row must not come from training on it.
+        n_stores = evaluator.n_folds if weight_sharing else 0
+        self.stores = [BigramWeightStore() for _ in range(n_stores)]
         self.history = SearchHistory()
         self._seen: set[Architecture] = set()
         # Weights of the best child alone: a search's memory does not grow.
-        self._best: tuple[int, TrainingResult] | None = None
+        self._best: tuple[int, Evaluation] | None = None
 
     def run(self) -> None:
         """Run all rounds, or as many as the space holds architectures for.
@@ -113,10 +132,15 @@ class Search:
             If every child failed.
         """
         self.strategy.setup(self.space, self.seeds.seed("strategy"))
+        began = time.perf_counter()
+        needed = 0.0
         try:
             for number in range(self.n_rounds):
-                if not self._run_round(number):
+                start = time.perf_counter()
+                time_left = self.max_time - (start - began)
+                if needed > time_left or not self._run_round(number, time_left):
                     break
+                needed = time.perf_counter() - start
         except KeyboardInterrupt:
             if self._best is None:
                 raise
@@ -128,38 +152,43 @@ class Search:
                 stacklevel=5,
             )
         if self._best is None:
-            rate = self.trainer.settings.learning_rate_init
+            settings = self.evaluator.trainer.settings
+            rate = settings.learning_rate_init
             raise ValueError(
                 f"The loss of every child ({len(self.history)} architectures) became "
                 f"NaN or infinite. Decrease learning_rate_init (currently {rate}) or "
-                f"alpha (currently {self.trainer.settings.alpha})."
+                f"alpha (currently {settings.alpha})."
             )
 
-    def _run_round(self, number: int) -> bool:
+    def _run_round(self, number: int, max_time: float) -> bool:
+        """Ask, train, record, tell; return whether another round may follow."""
         start = time.perf_counter()
         proposed = self._propose(first=number == 0)
         if not proposed:
             return False
         predicted = self._predict(proposed)
-        seconds_before = self.trainer.seconds
-        jobs = [self._job(architecture) for architecture in proposed]
+        trainer = self.evaluator.trainer
+        seconds_before = trainer.seconds
+        candidates = [self._candidate(architecture) for architecture in proposed]
         trials: dict[int, Trial] = {}
-        results: dict[int, TrainingResult] = {}
+        evaluations: dict[int, Evaluation] = {}
         try:
-            for position, result in self.trainer.train(jobs):
-                trial = self._trial(number, result, predicted[position])
-                trials[position], results[position] = trial, result
+            for position, evaluation in self.evaluator.evaluate(candidates, max_time):
+                trial = self._trial(number, evaluation, predicted[position])
+                trials[position], evaluations[position] = trial, evaluation
                 self._show(trial, trials.values())
         finally:
             # In the order of the proposals, whatever came first; all of them, or what
             # there was before an interrupt.
             done = sorted(trials)
-            self._record([trials[i] for i in done], [results[i] for i in done])
-        seconds_training = self.trainer.seconds - seconds_before
+            self._record([trials[i] for i in done], [evaluations[i] for i in done])
+        seconds_training = trainer.seconds - seconds_before
         told = self.history.trials[-len(trials) :]
-        self.strategy.tell(proposed, [trial.reward for trial in told])
+        is_complete = len(trials) == len(proposed)
+        if is_complete:
+            self.strategy.tell(proposed, [trial.reward for trial in told])
         self._record_round(number, told, time.perf_counter() - start, seconds_training)
-        return True
+        return is_complete
 
     def _propose(self, *, first: bool) -> list[Architecture]:
         """Ask for a round's architectures and keep those that are new."""
@@ -197,52 +226,51 @@ class Search:
             )
         return [float(reward) for reward in predicted]
 
-    def _job(self, architecture: Architecture) -> TrainingJob:
-        inherited = None if self.store is None else self.store.retrieve(architecture)
-        return TrainingJob(
-            architecture, self.seeds.seed("search", architecture), inherited
-        )
+    def _candidate(self, architecture: Architecture) -> Candidate:
+        inherited = [store.retrieve(architecture) for store in self.stores]
+        seed = self.seeds.seed("search", architecture)
+        return Candidate(architecture, seed, inherited or None)
 
-    def _trial(self, number: int, result: TrainingResult, predicted: float) -> Trial:
+    def _trial(self, number: int, evaluation: Evaluation, predicted: float) -> Trial:
         score = reward = math.nan
-        if not result.failed:
-            score = self.metric.score(_validated(result))
-            reward = self.metric.reward(score, result.validation_loss)
-        data = self.trainer.data
+        if not evaluation.failed:
+            score = self.metric.score(validated(evaluation))
+            reward = self.metric.reward(validated(evaluation), score)
+        data = self.evaluator.trainer.folds[0]
         failed = not math.isfinite(reward)
         return Trial(
-            architecture=result.architecture,
+            architecture=evaluation.architecture,
             round=number,
             status=FAILED if failed else TRAINED,
             score=math.nan if failed else score,
-            loss=result.validation_loss,
+            loss=evaluation.loss,
             predicted_score=float(predicted),
             reward=reward,
-            n_parameters=result.architecture.n_parameters(
+            n_parameters=evaluation.architecture.n_parameters(
                 data.X.shape[1], data.n_outputs
             ),
-            n_iter=result.n_iter,
-            time=result.time,
+            n_iter=evaluation.n_iter,
+            time=evaluation.time,
         )
 
     def _record(
-        self, trials: Sequence[Trial], results: Sequence[TrainingResult]
+        self, trials: Sequence[Trial], evaluations: Sequence[Evaluation]
     ) -> None:
-        """Append a finished round and write its weights to the store, in its order."""
+        """Append a finished round and write its weights to the stores, in its order."""
         known = [t.reward for t in (*self.history.trials, *trials)]
         # No failure may look better than a guess, even where nothing else is known.
         known.append(self.metric.guess_reward())
         worst = min(reward for reward in known if math.isfinite(reward))
-        for trial, result in zip(trials, results, strict=True):
+        for trial, evaluation in zip(trials, evaluations, strict=True):
             if trial.status == FAILED:
                 self.history.record(replace(trial, reward=worst))
                 continue
             self.history.record(trial)
-            if self.store is not None:
-                self.store.add(trial.architecture, result.weights, trial.reward)
+            for store, weights in zip(self.stores, evaluation.weights, strict=False):
+                store.add(trial.architecture, weights, trial.reward)
             index = len(self.history) - 1
             if index == self.history.best_first()[0]:
-                self._best = index, result
+                self._best = index, evaluation
 
     def _record_round(
         self,
@@ -273,85 +301,128 @@ class Search:
         best = self._best_score(unrecorded)
         self.progress.trial(trial.architecture, trial.score, best)
 
-    def choose(self, trainer: Trainer, n_finalists: int) -> Choice:
+    def choose(
+        self,
+        evaluators: Sequence[Evaluator],
+        metric: ValidationMetric,
+        n_finalists: int,
+        max_time: float = math.inf,
+        encoding: str = "piecewise",
+    ) -> Choice:
         """Train the best trials again from scratch and choose among those.
 
-        Shared weights and few epochs only rank. Of the finalists that equal the best
-        within the noise of the validation rows, the smallest is chosen.
+        Shared weights and few epochs only rank. The finalist that is best on the
+        validation rows is chosen, but the first architecture must be beaten by more
+        than chance (`ValidationMetric.best`).
 
         Parameters
         ----------
-        trainer : Trainer
-            Trains finalists: longer than children, without shared weights.
+        evaluators : sequence of Evaluator
+            Each trains every finalist, without shared weights, for epochs of its own.
+            Without any the best trial is taken as it is.
+        metric : ValidationMetric
+            Of the evaluators' validation rows, which may be more than the search's.
         n_finalists : int
-            How many; 0 takes the best trial as it is. The first architecture is among
-            two or more.
+            How many. The first architecture is among two or more.
+        max_time : float, default=math.inf
+            Seconds. The evaluators have equal shares.
+        encoding : str, default='piecewise'
+            What to call the encoding that finalists are trained with.
 
         Returns
         -------
         Choice
             The trial, its validation score and its training.
         """
-        assert self._best is not None
-        trials = self.history.trials
-        best_first = self.history.best_first()
-        ranked = best_first[:n_finalists]
-        has_first = self.first_architecture is not None and 0 in best_first
-        if has_first and n_finalists > 1 and 0 not in ranked:
-            ranked[-1] = 0
-        results: dict[int, TrainingResult] = {}
-        if ranked:
-            jobs = [
-                TrainingJob(
-                    trials[i].architecture,
-                    self.seeds.seed("finalist", trials[i].architecture),
+        deadline = time.perf_counter() + max_time
+        finalists: list[Finalist] = []
+        for number, evaluator in enumerate(evaluators):
+            share = (deadline - time.perf_counter()) / (len(evaluators) - number)
+            if share <= 0:
+                break
+            ranked = self._ranked(n_finalists)
+            trained, is_complete = self._train_finalists(evaluator, ranked, share)
+            finalists += [
+                Finalist(
+                    index=index,
+                    encoding=encoding,
+                    max_iter=evaluator.trainer.settings.max_iter,
+                    evaluation=evaluation,
+                    score=metric.score(validated(evaluation)),
                 )
-                for i in ranked
+                for index, evaluation in trained.items()
             ]
-            results = self._train_finalists(trainer, ranked, jobs)
-        if not results:
-            index, result = self._best
-            return Choice(index, trials[index].score, result, {}, {})
-        probabilities = [_validated(result) for result in results.values()]
-        indices = list(results)
-        scores = [self.metric.score(p) for p in probabilities]
-        equals = self.metric.equals_of_best(
-            probabilities, np.random.default_rng(self.seeds.seed("choice"))
-        )
-        chosen = min(
-            (indices[position] for position in equals),
-            key=lambda i: (trials[i].n_parameters, i),
-        )
-        finalist_scores = dict(zip(indices, scores, strict=True))
+            if not is_complete:
+                break
+        return self._choose_among(finalists, metric)
+
+    def _choose_among(
+        self, finalists: list[Finalist], metric: ValidationMetric
+    ) -> Choice:
+        assert self._best is not None
+        if not finalists:
+            index, evaluation = self._best
+            score = self.history.trials[index].score
+            max_iter = self.evaluator.trainer.settings.max_iter
+            return Choice(index, max_iter, score, evaluation, [])
+        probabilities = [validated(finalist.evaluation) for finalist in finalists]
+        # What a practitioner would have done: the first architecture, trained in full.
+        first = [i for i, f in enumerate(finalists) if f.index == 0 and self._has_first]
+        incumbent = max(first, key=lambda i: finalists[i].max_iter, default=None)
+        chosen = finalists[metric.best(probabilities, incumbent)]
         return Choice(
-            chosen, finalist_scores[chosen], results[chosen], results, finalist_scores
+            chosen.index, chosen.max_iter, chosen.score, chosen.evaluation, finalists
         )
 
+    @property
+    def _has_first(self) -> bool:
+        """Whether trial 0 is the first architecture and did not fail."""
+        return self.first_architecture is not None and 0 in self.history.trained()
+
+    def _ranked(self, n: int) -> list[int]:
+        """Return the best trials, the first architecture among two or more."""
+        ranked = self.history.best_first()[:n]
+        if self._has_first and n > 1 and 0 not in ranked:
+            ranked[-1] = 0
+        return ranked
+
     def _train_finalists(
-        self, trainer: Trainer, indices: Sequence[int], jobs: Sequence[TrainingJob]
-    ) -> dict[int, TrainingResult]:
-        """Train and return those that did not fail, as far as time allowed."""
-        trained: dict[int, TrainingResult] = {}
+        self, evaluator: Evaluator, indices: Sequence[int], max_time: float
+    ) -> tuple[dict[int, Evaluation], bool]:
+        """Train and return those that did not fail; and whether none interrupted."""
+        trials = self.history.trials
+        candidates = [
+            Candidate(
+                trials[i].architecture,
+                self.seeds.seed("finalist", trials[i].architecture),
+            )
+            for i in indices
+        ]
+        trained: dict[int, Evaluation] = {}
+        is_complete = True
         try:
-            for position, result in trainer.train(jobs):
-                trained[indices[position]] = result
-                self.progress.stage(f"finalist {len(trained)} of {len(jobs)} trained")
+            for position, evaluation in evaluator.evaluate(candidates, max_time):
+                trained[indices[position]] = evaluation
+                n_trained = f"{len(trained)} of {len(candidates)}"
+                self.progress.stage(f"finalist {n_trained} trained")
         except KeyboardInterrupt:
+            is_complete = False
             warnings.warn(
-                f"Interrupted after {len(trained)} of {len(jobs)} finalists. The "
+                f"Interrupted after {len(trained)} of {len(candidates)} finalists. The "
                 "choice is among these, or the best trial where there is none; the "
                 "refit follows.",
                 UserWarning,
                 stacklevel=6,
             )
-        return {
+        succeeded = {
             index: trained[index]
             for index in indices
             if index in trained and not trained[index].failed
         }
+        return succeeded, is_complete
 
 
-def _validated(result: TrainingResult) -> np.ndarray:
+def validated(evaluation: Evaluation) -> np.ndarray:
     """Return the validation probabilities that every child of a search has."""
-    assert result.validation_probabilities is not None
-    return result.validation_probabilities
+    assert evaluation.probabilities is not None
+    return evaluation.probabilities

@@ -8,8 +8,8 @@ import numpy as np
 
 
 def split_rows(
-    y: np.ndarray, validation_fraction: float, random_state: int
-) -> tuple[np.ndarray, np.ndarray]:
+    y: np.ndarray, validation_fraction: float, random_state: int, n_splits: int = 1
+) -> list[tuple[np.ndarray, np.ndarray]]:
     """Split rows into training and validation, stratified as far as possible.
 
     Every class has rows on both sides, but a class of one row is only trained on. A
@@ -23,15 +23,15 @@ def split_rows(
         Share of each class that is for validation: at least one row, but not all.
     random_state : int
         Seed.
+    n_splits : int, default=1
+        How often. The validation rows of different splits are different ones, but for
+        classes too rare for that.
 
     Returns
     -------
-    training : ndarray of int
-        Positions of rows.
-    validation : ndarray of int
-        Positions of rows.
+    list of (training, validation)
+        Positions of rows, one pair a split.
     """
-    rows = np.arange(len(y))
     if len(y) == 1:
         warnings.warn(
             "X has one row: architectures are validated on the row they are trained "
@@ -39,32 +39,48 @@ def split_rows(
             UserWarning,
             stacklevel=4,
         )
-        return rows, rows
+        return [(np.array([0]), np.array([0]))] * n_splits
     generator = np.random.default_rng(random_state)
+    strata = [generator.permutation(rows) for rows in _strata(y)]
+    # scikit-learn's splitters allot rows in proportion, which may leave a rare class
+    # without any on one side.
+    splits = []
+    for number in range(n_splits):
+        training, validation = [], []
+        for stratum in strata:
+            is_validation = _take(len(stratum), validation_fraction, number)
+            validation.append(stratum[is_validation])
+            training.append(stratum[~is_validation])
+        splits.append((np.concatenate(training), np.concatenate(validation)))
+    return splits
+
+
+def _strata(y: np.ndarray) -> list[np.ndarray]:
     counts = np.bincount(y)
     if counts.max() == 1:
         warnings.warn(
             "The validation split cannot be stratified: every class has only one row.",
             UserWarning,
-            stacklevel=4,
+            stacklevel=5,
         )
-        strata = [rows]
-    else:
-        if 1 in counts:
-            warnings.warn(
-                f"The validation split cannot be stratified: {(counts == 1).sum()} "
-                "class(es) have only one row, which is kept for training.",
-                UserWarning,
-                stacklevel=4,
-            )
-        strata = [np.flatnonzero(y == code) for code in np.flatnonzero(counts)]
-    # scikit-learn's splitters allot rows in proportion, which may leave a rare class
-    # without any on one side.
-    training, validation = [], []
-    for stratum in strata:
-        shuffled = generator.permutation(stratum)
-        wanted = max(round(validation_fraction * len(stratum)), 1)
-        n_validation = min(wanted, len(stratum) - 1)
-        validation.append(shuffled[:n_validation])
-        training.append(shuffled[n_validation:])
-    return np.concatenate(training), np.concatenate(validation)
+        return [np.arange(len(y))]
+    if 1 in counts:
+        warnings.warn(
+            f"The validation split cannot be stratified: {(counts == 1).sum()} "
+            "class(es) have only one row, which is kept for training.",
+            UserWarning,
+            stacklevel=5,
+        )
+    return [np.flatnonzero(y == code) for code in np.flatnonzero(counts)]
+
+
+def _take(n_rows: int, fraction: float, number: int) -> np.ndarray:
+    """Mark one split's share of a stratum; shares follow one another round it."""
+    begin, end = (
+        round(number * fraction * n_rows),
+        round((number + 1) * fraction * n_rows),
+    )
+    n_taken = min(max(end - begin, 1), n_rows - 1)
+    taken = np.zeros(n_rows, dtype=bool)
+    taken[np.arange(begin, begin + n_taken) % n_rows] = True
+    return taken

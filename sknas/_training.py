@@ -84,11 +84,15 @@ class TrainingData:
 
 @dataclass(frozen=True)
 class TrainingJob:
-    """One child to train: its randomness is in the seed, never in the order of jobs."""
+    """One child to train: its randomness is in the seed, never in the order of jobs.
+
+    ``fold`` says on which of a trainer's tables.
+    """
 
     architecture: Architecture
     seed: int
     inherited: Sequence[Weights | None] | None = None
+    fold: int = 0
 
 
 @dataclass(frozen=True)
@@ -119,6 +123,7 @@ def train_stack(
     settings: TrainingSettings,
     seed: int,
     device: torch.device,
+    max_time: float = math.inf,
     is_cancelled: Callable[[], bool] = bool,
 ) -> list[TrainingResult]:
     """Train children of one depth together, with one thread.
@@ -135,6 +140,9 @@ def train_stack(
         Decides the order of the rows in each epoch, the same for every child.
     device : torch.device
         Where to train.
+    max_time : float, default=math.inf
+        Seconds. Where they will not do for all epochs, the schedule of the learning
+        rate is hastened so that it ends in time.
     is_cancelled : callable, default=bool
         Asked before each epoch; if it says yes, the results are of no use to anybody.
 
@@ -145,7 +153,7 @@ def train_stack(
     """
     with single_thread(), torch.no_grad():
         training = _StackTraining(data, jobs, settings, seed, device)
-        training.run(is_cancelled)
+        training.run(max_time, is_cancelled)
         return [training.result(child) for child in training.children]
 
 
@@ -217,13 +225,21 @@ class _StackTraining:
         self.best_parameters: Tensor | None = None
         self._steps: dict[int, _Step] = {}
 
-    def run(self, is_cancelled: Callable[[], bool]) -> None:
-        """Train until epochs or patience are used up or the losses are not finite."""
-        for epoch in range(self.settings.max_iter):
+    def run(self, max_time: float, is_cancelled: Callable[[], bool]) -> None:
+        """Train until epochs, time or patience are used up or losses are not finite."""
+        max_iter = self.settings.max_iter
+        end = max_iter / (self.settings.schedule_iter or max_iter)
+        began, progress = time.perf_counter(), 0.0
+        for epoch in range(max_iter):
             if is_cancelled():
                 return
             start = time.perf_counter()
-            self._train_epoch(epoch)
+            n_left = _epochs_left(epoch, max_iter, start - began, max_time)
+            if not n_left:
+                break
+            stride = (end - progress) / n_left
+            self._train_epoch(progress, stride)
+            progress += stride
             self._measure(epoch + 1)
             seconds = time.perf_counter() - start
             for child in self.active:
@@ -233,15 +249,12 @@ class _StackTraining:
                 return
         self._leave_out(list(self.active))
 
-    def _train_epoch(self, epoch: int) -> None:
+    def _train_epoch(self, progress: float, stride: float) -> None:
         settings, n_rows = self.settings, self.n_rows
         order = torch.randperm(n_rows, generator=self.order_generator, device="cpu")
-        n_batches = math.ceil(n_rows / settings.batch_size)
-        schedule_iter = settings.schedule_iter or settings.max_iter
         batches = order.to(self.device).split(settings.batch_size)
         for number, rows in enumerate(batches):
-            progress = (epoch + number / n_batches) / schedule_iter
-            self.optimizer.set_progress(progress)
+            self.optimizer.set_progress(progress + stride * number / len(batches))
             self._step(len(rows)).run(rows)
 
     def _step(self, n_rows: int) -> _Step:
@@ -348,6 +361,16 @@ class _StackTraining:
             validation_loss=math.nan if child.failed else child.best_loss,
             validation_probabilities=None if child.failed else probabilities,
         )
+
+
+def _epochs_left(epoch: int, max_iter: int, elapsed: float, max_time: float) -> float:
+    """Return how many epochs are to come: as many as asked for, or as time allows."""
+    n_left = max_iter - epoch
+    if not epoch:
+        return n_left
+    affordable = (max_time - elapsed) / (elapsed / epoch)
+    # The last epoch may be late by half of its time.
+    return 0.0 if affordable < 0.5 else min(n_left, max(affordable, 1.0))
 
 
 class _Step:

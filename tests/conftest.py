@@ -52,7 +52,11 @@ def fast():
         "n_architectures": 2,
         "search_epochs": 2,
         "n_finalists": 2,
+        "n_splits": 1,
+        "n_ensemble": 2,
+        "encoding": "scale",
         "max_iter": 3,
+        "epoch_fractions": (1.0,),
         "controller_hidden_size": 8,
         "random_state": 0,
     }

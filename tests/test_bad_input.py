@@ -59,6 +59,15 @@ INVALID = [
     ("search_epochs", 0),
     ("search_n_iter_no_change", 0),
     ("n_finalists", -1),
+    ("n_ensemble", 0),
+    ("n_splits", 0),
+    ("n_splits", "many"),
+    ("encoding", "none"),
+    ("max_time", 0),
+    ("epoch_fractions", ()),
+    ("epoch_fractions", (0.5, 0)),
+    ("epoch_fractions", (2.0,)),
+    ("max_time", "1 h"),
     ("first_architecture", "best"),
     ("first_architecture", 3),
     ("first_architecture", ()),
@@ -117,6 +126,15 @@ def test_an_invalid_parameter_is_named_with_its_rule_and_value(
         classifier.fit(*binary_table)
     assert repr(value) in str(info.value) or str(value) in str(info.value)
     assert isinstance(info.value, ValueError)
+
+
+@pytest.mark.usefixtures("_nothing_is_trained")
+def test_splits_that_would_share_rows_are_refused(fast, binary_table):
+    fast.update(n_splits=3, validation_fraction=0.5)
+    with pytest.raises(
+        ValueError, match=r"'n_splits' .* at most 1 / validation_fraction.*: 2 for .*=0"
+    ):
+        NASMLPClassifier(**fast).fit(*binary_table)
 
 
 def test_every_parameter_is_tried():

@@ -9,14 +9,15 @@ from scipy import sparse
 from sknas._preprocessing import (
     CATEGORICAL,
     NUMERIC,
+    RampEncoder,
     SmoothClipScaler,
     TableEncoder,
     is_mixed_table,
 )
 
 
-def _encode(table, other=None):
-    encoder = TableEncoder().fit(table)
+def _encode(table, other=None, encoding="scale"):
+    encoder = TableEncoder(encoding).fit(table)
     return encoder.transform(table if other is None else other)
 
 
@@ -91,6 +92,91 @@ def test_a_constant_column_may_be_far_away_at_predict_time():
     assert np.isfinite(scaler.transform(np.array([[1e308]]))).all()
 
 
+# RampEncoder.
+
+
+def _ramps(column, n_bins, other=None):
+    encoder = RampEncoder(n_bins).fit(np.asarray(column, float)[:, None])
+    other = column if other is None else other
+    return encoder.transform(np.asarray(other, float)[:, None])
+
+
+def test_ramps_agree_with_a_worked_example():
+    # Knots 0, 2 and 4.
+    ramps = _ramps([0, 1, 2, 3, 4], 2, [-9, 0, 1, 2, 3.5, 9, np.nan])
+    expected = [[0, 0], [0, 0], [0.5, 0], [1, 0], [1, 0.75], [1, 1], [0.5, 0.5]]
+    np.testing.assert_allclose(ramps, (np.array(expected) - 0.5) / 2)
+
+
+def test_any_piecewise_linear_function_is_a_sum_of_ramps():
+    x = np.random.default_rng(0).normal(size=300)
+    knots = np.quantile(x, np.linspace(0, 1, 9), method="nearest")
+    design = np.column_stack([_ramps(x, 8), np.ones(300)])
+    target = np.interp(x, knots, np.random.default_rng(1).normal(size=9))
+    coef, *_ = np.linalg.lstsq(design, target, rcond=None)
+    np.testing.assert_allclose(design @ coef, target, atol=1e-9)
+
+
+def test_a_column_of_mostly_one_value_has_knots_among_the_others():
+    column = np.concatenate([np.zeros(500), np.arange(1, 21)])
+    assert _ramps(column, 5).shape == (520, 5)
+
+
+@pytest.mark.parametrize("column", [[3.0] * 9, [0, 1] * 5, [np.nan] * 4], ids=str)
+def test_columns_of_two_values_or_fewer_have_no_ramps(column):
+    assert _ramps(column, 8).shape == (len(column), 0)
+
+
+def test_ramps_belong_to_their_columns():
+    generator = np.random.default_rng(0)
+    X = np.column_stack(
+        [np.ones(50), generator.normal(size=50), np.tile([0, 1], 25), np.arange(50)]
+    )
+    encoder = RampEncoder(4).fit(X)
+    assert encoder.columns_.tolist() == [1] * 4 + [3] * 4
+    changed = X.copy()
+    changed[:, 3] = 25
+    difference = encoder.transform(X) - encoder.transform(changed)
+    assert (difference[:, :4] == 0).all()
+    assert (difference[:, 4:] != 0).any()
+
+
+def _steps(encoding, n_columns=3):
+    X = np.random.default_rng(0).normal(size=(200, n_columns))
+    return TableEncoder(encoding).fit(X), X
+
+
+def test_ramps_are_added_where_there_is_room():
+    encoder, X = _steps("auto")
+    assert encoder.transform(X).shape == (200, 3 + 3 * 8)
+    assert _steps("piecewise")[0].n_features_out_ == 27
+    assert _steps("scale")[0].n_features_out_ == 3
+    assert _steps("auto", 100)[0].n_features_out_ == 100 + 100 * 5
+    # Two ramps a column would be no more than a bend.
+    assert _steps("auto", 200)[0].n_features_out_ == 200
+
+
+def test_ramps_may_be_dropped():
+    X = np.random.default_rng(0).normal(size=(200, 3))
+    X[::9, 1] = np.nan
+    encoder = TableEncoder().fit(X)
+    with_ramps = encoder.transform(X)
+    plain = encoder.plain_columns_
+    encoder.drop_ramps()
+    np.testing.assert_array_equal(encoder.transform(X), with_ramps[:, plain])
+    np.testing.assert_array_equal(encoder.transform(X), _encode(X))
+
+
+def test_passthrough_takes_numbers_as_they_are():
+    X = np.random.default_rng(0).normal(size=(50, 2)) * 1e6
+    np.testing.assert_array_equal(_encode(X, encoding="passthrough"), X)
+    X[3, 0] = np.nan
+    encoded = _encode(X, encoding="passthrough")
+    assert encoded.shape == (50, 3)
+    assert encoded[3, 0] == np.nanmedian(X[:, 0])
+    assert encoded[:, 2].tolist() == np.isnan(X[:, 0]).tolist()
+
+
 # Kinds of columns.
 
 
@@ -140,7 +226,7 @@ def test_columns_are_numbers_or_categories_and_may_miss_values(column, kind):
 
 def test_every_kind_of_column_is_encoded_with_missing_values(mixed_frame):
     X, _ = mixed_frame
-    encoder = TableEncoder().fit(X)
+    encoder = TableEncoder("scale").fit(X)
     assert encoder.kinds_ == [NUMERIC] * 5 + [CATEGORICAL] * 3
     encoded = encoder.transform(X)
     assert np.isfinite(encoded).all()
@@ -344,7 +430,7 @@ def test_the_folded_numbers_equal_scikit_learns_transformers():
     X[::7, 1] = X[3, 3] = np.nan
     other = 5 * X[::-1]
     other[4] = np.nan  # columns that missed nothing before have no indicator
-    encoder = TableEncoder().fit(X)
+    encoder = TableEncoder("scale").fit(X)
     expected = encoder.numeric_.transform(other)
     assert expected.shape == (50, 5 + 2)
     np.testing.assert_array_equal(encoder.transform(other), expected)

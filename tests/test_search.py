@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from sknas import Architecture, NASMLPClassifier, SearchSpace, _trainer
+from sknas._evaluator import Evaluator
 from sknas._metric import ValidationMetric
 from sknas._progress import Progress
 from sknas._random import SeedSource
@@ -15,23 +16,31 @@ from sknas._training import TrainingData, TrainingResult, TrainingSettings
 
 SPACE = SearchSpace((8, 16), ("relu", "tanh"), 4)
 FIRST = Architecture((16, "relu"), (16, "relu"))
-Y = np.tile([0, 1], 20)
+Y = np.tile([0, 1], 200)
+
+
+def _accuracy(loss):
+    """The share of rows that a fake child of such a loss gets right."""
+    return round(len(Y) * (0.5 + 0.5 * math.exp(-loss))) / len(Y)
 
 
 class FakeTrainer:
     """Trains nothing: a child's loss is a function of its architecture."""
 
-    def __init__(self, loss=None, *, interrupt_at=None):
+    def __init__(self, loss=None, *, interrupt_at=None, n_yielded=None):
         X = np.zeros((len(Y), 3), np.float32)
-        self.data = TrainingData(X, Y, 2, X, Y)
+        self.folds = [TrainingData(X, Y, 2, X, Y)]
         self.settings = TrainingSettings(1, 1, 0.125)
         self.loss = loss or (lambda a: 1 / sum(a.hidden_layer_sizes))
         self.interrupt_at = interrupt_at
+        self.n_yielded = n_yielded
         self.jobs = []
+        self.max_times = []
         self.seconds = 0.0
 
-    def train(self, jobs):
-        for position, job in enumerate(jobs):
+    def train(self, jobs, max_time):
+        self.max_times.append(max_time)
+        for position, job in enumerate(jobs[: self.n_yielded]):
             if len(self.jobs) == self.interrupt_at:
                 raise KeyboardInterrupt
             self.jobs.append(job)
@@ -40,9 +49,11 @@ class FakeTrainer:
     def _result(self, job):
         loss = self.loss(job.architecture)
         failed = not math.isfinite(loss)
-        # The truth gets exp(-loss) in every row.
-        p = np.full(len(Y), 0.0 if failed else math.exp(-loss))
-        probabilities = np.where(Y[:, None] == [0, 1], p[:, None], 1 - p[:, None])
+        # Calibrated: no temperature makes it better.
+        p = 0.0 if failed else _accuracy(loss)
+        is_right = np.arange(len(Y)) < p * len(Y)
+        predicted = np.where(is_right, Y, 1 - Y)
+        probabilities = np.where(predicted[:, None] == [0, 1], p, 1 - p)
         widths = (3, *job.architecture.hidden_layer_sizes, 1)
         weights = [
             (np.full((a, b), loss), np.full(b, loss))
@@ -87,12 +98,13 @@ def _make_search(strategy, trainer, *, scoring=None, **settings):
         "n_architectures": 2,
         "first_architecture": None,
         "weight_sharing": False,
+        "max_time": math.inf,
         **settings,
     }
     return Search(
         space=SPACE,
         strategy=strategy,
-        trainer=trainer,
+        evaluator=Evaluator(trainer),
         metric=ValidationMetric(scoring, np.array([0, 1]), np.zeros((len(Y), 1)), Y),
         seeds=SeedSource(0),
         progress=Progress(1, 0),
@@ -109,7 +121,12 @@ A, B, C, D = (
 
 
 def _reward(architecture):
-    return math.exp(-1 / sum(architecture.hidden_layer_sizes))
+    p = _accuracy(1 / sum(architecture.hidden_layer_sizes))
+    return p + 0.5 * (p * math.log(p) + (1 - p) * math.log(1 - p))
+
+
+# The reward of a guess between two classes, of which one is in half of the rows.
+GUESS = 0.5 + 0.5 * math.log(0.5)
 
 
 def test_what_is_asked_for_is_trained_told_and_recorded():
@@ -210,21 +227,23 @@ def test_a_failed_child_is_recorded_and_told_the_worst_reward():
     search = _make_search(strategy, FakeTrainer(_loss_failing(B, C)))
     search.run()
     # Nothing did worse than a guess between two classes.
-    assert strategy.told[0] == ([A, B], [pytest.approx(_reward(A)), 0.5])
-    assert strategy.told[1][1] == pytest.approx([0.5, _reward(D)])
+    guess = pytest.approx(GUESS)
+    assert strategy.told[0] == ([A, B], [pytest.approx(_reward(A)), guess])
+    assert strategy.told[1][1] == pytest.approx([GUESS, _reward(D)])
     results = search.history.to_dict()
     assert results["status"].tolist() == ["trained", "failed", "failed", "trained"]
     assert np.isnan(results["score"]).tolist() == [False, True, True, False]
     assert np.isnan(results["loss"]).tolist() == [False, True, True, False]
     assert np.isfinite(results["reward"]).all()
     rounds = search.history.rounds_to_dict()
-    assert rounds["best_score"].tolist() == [1.0, 1.0]
+    best = [_accuracy(1 / 8), _accuracy(1 / 32)]
+    assert rounds["best_score"].tolist() == pytest.approx(best)
 
 
 def test_a_score_that_is_nan_is_a_failure():
     def scoring(estimator, X, y):
         del X, y
-        return math.nan if estimator.probabilities.max() < 0.9 else 1.0
+        return math.nan if estimator.probabilities.max() < 0.95 else 1.0
 
     strategy = ScriptedStrategy([A, D])
     search = _make_search(strategy, FakeTrainer(), scoring=scoring)
@@ -254,7 +273,7 @@ def test_if_every_child_fails_the_error_says_why_and_what_to_do():
         match=r"every child \(3 architectures\).*_rate_init \(currently 0.125\)",
     ):
         search.run()
-    assert strategy.told[0] == ([A, B], [0.5, 0.5])
+    assert strategy.told[0] == ([A, B], pytest.approx([GUESS, GUESS]))
 
 
 @pytest.mark.parametrize("n_trained", [1, 2, 3])
@@ -265,7 +284,7 @@ def test_an_interrupt_ends_the_search_with_the_trials_there_are(n_trained):
         search.run()
     kept = [A, B, C][:n_trained]
     assert [trial.architecture for trial in search.history.trials] == kept
-    assert search.choose(FakeTrainer(), 0).result.architecture in kept
+    assert search.choose([], search.metric, 0).evaluation.architecture in kept
 
 
 def test_an_interrupt_before_anything_is_trained_is_an_interrupt():
@@ -286,7 +305,7 @@ def test_a_round_reads_the_store_as_it_stood_when_the_round_began():
     assert inherited[0] == inherited[1] == [None, None]
     assert inherited[2] == [None, None, None]
     again = Architecture((8, "relu"), (16, "tanh"))
-    found = search.store.retrieve(again)
+    found = search.stores[0].retrieve(again)
     assert [entry is None for entry in found] == [False, True, False]
     assert found[0][0].shape == (3, 8)
 
@@ -337,40 +356,47 @@ def _finished_search(loss=None, first=None):
     return search
 
 
+def _indices(choice):
+    return {finalist.index for finalist in choice.finalists}
+
+
 def test_finalists_are_the_best_trials_trained_from_scratch():
     search, trainer = _finished_search(), FakeTrainer()
-    choice = search.choose(trainer, 2)
+    choice = search.choose([Evaluator(trainer)], search.metric, 2)
     assert {job.architecture for job in trainer.jobs} == {B, D} or {
         job.architecture for job in trainer.jobs
     } == {C, D}
     assert all(job.inherited is None for job in trainer.jobs)
-    seeds = {job.seed for job in search.trainer.jobs}
+    seeds = {job.seed for job in search.evaluator.trainer.jobs}
     assert seeds.isdisjoint(job.seed for job in trainer.jobs)
-    assert choice.result.architecture == D
+    assert choice.evaluation.architecture == D
     assert choice.index == 3
-    assert set(choice.finalists) == {3, search.history.best_first()[1]}
-    assert choice.score == 1.0
+    assert _indices(choice) == {3, search.history.best_first()[1]}
+    assert choice.score == pytest.approx(_accuracy(1 / 32))
 
 
-def test_of_equal_finalists_the_smallest_is_chosen():
-    search = _finished_search()
-    choice = search.choose(FakeTrainer(lambda _: 0.1), 4)
-    assert choice.result.architecture == A
+def test_of_equal_finalists_the_first_architecture_is_chosen():
+    search = _finished_search(first=FIRST)
+    choice = search.choose([Evaluator(FakeTrainer(lambda _: 0.1))], search.metric, 4)
+    assert choice.evaluation.architecture == FIRST
     assert choice.index == 0
 
 
 def test_the_final_training_decides_and_not_the_search():
     search = _finished_search()
     best_last = FakeTrainer(lambda architecture: 0.1 if architecture == B else 3.0)
-    assert search.choose(best_last, 4).result.architecture == B
+    assert (
+        search.choose([Evaluator(best_last)], search.metric, 4).evaluation.architecture
+        == B
+    )
 
 
 def test_without_finalists_the_best_trial_is_taken_as_it_is():
     search, trainer = _finished_search(), FakeTrainer()
-    choice = search.choose(trainer, 0)
+    choice = search.choose([], search.metric, 0)
     assert trainer.jobs == []
-    assert choice.finalists == {}
-    assert (choice.index, choice.result.architecture) == (3, D)
+    assert choice.finalists == []
+    assert (choice.index, choice.evaluation.architecture) == (3, D)
     assert choice.score == search.history.trials[3].score
 
 
@@ -379,28 +405,30 @@ def test_the_first_architecture_is_among_two_finalists_or_more():
     search = _finished_search(lambda a: 5.0 if a == FIRST else poor(a), first=FIRST)
     assert search.history.best_first()[-1] == 0
     trainer = FakeTrainer()
-    assert set(search.choose(trainer, 2).finalists) >= {0}
+    assert 0 in _indices(search.choose([Evaluator(trainer)], search.metric, 2))
     assert len(trainer.jobs) == 2
     trainer = FakeTrainer()
-    search.choose(trainer, 1)
+    search.choose([Evaluator(trainer)], search.metric, 1)
     assert [job.architecture for job in trainer.jobs] != [FIRST]
 
 
 def test_a_failed_first_architecture_is_no_finalist():
     search = _finished_search(_loss_failing(FIRST), first=FIRST)
     trainer = FakeTrainer()
-    search.choose(trainer, 2)
+    search.choose([Evaluator(trainer)], search.metric, 2)
     assert FIRST not in [job.architecture for job in trainer.jobs]
     assert len(trainer.jobs) == 2
 
 
 def test_failed_finalists_are_left_out():
     search = _finished_search()
-    choice = search.choose(FakeTrainer(_loss_failing(D)), 4)
-    assert choice.result.architecture != D
-    assert 3 not in choice.finalists
-    choice = search.choose(FakeTrainer(_loss_failing(A, B, C, D)), 4)
-    assert (choice.index, choice.finalists) == (3, {})
+    choice = search.choose([Evaluator(FakeTrainer(_loss_failing(D)))], search.metric, 4)
+    assert choice.evaluation.architecture != D
+    assert 3 not in _indices(choice)
+    choice = search.choose(
+        [Evaluator(FakeTrainer(_loss_failing(A, B, C, D)))], search.metric, 4
+    )
+    assert (choice.index, choice.finalists) == (3, [])
 
 
 @pytest.mark.parametrize("n_trained", [0, 1])
@@ -409,8 +437,10 @@ def test_an_interrupt_among_finalists_keeps_those_trained(n_trained):
     with pytest.warns(
         UserWarning, match=f"Interrupted after {n_trained} of 4 finalists"
     ):
-        choice = search.choose(FakeTrainer(interrupt_at=n_trained), 4)
-    assert choice.result.architecture == D
+        choice = search.choose(
+            [Evaluator(FakeTrainer(interrupt_at=n_trained))], search.metric, 4
+        )
+    assert choice.evaluation.architecture == D
     assert len(choice.finalists) == n_trained
 
 
@@ -448,7 +478,8 @@ def test_shared_weights_reach_the_children(fast, three_class_table, monkeypatch)
     monkeypatch.setattr(_trainer, "train_stack", record)
     fast.update(layer_widths=(8,), activations=("relu",), n_finalists=1)
     NASMLPClassifier(**fast, weight_sharing=True).fit(*three_class_table)
-    in_search, last = jobs[:-2], jobs[-2:]
+    # The last are a finalist and the two of the refit.
+    in_search, last = jobs[:-3], jobs[-3:]
     inherits = [
         job.inherited is not None and any(entry is not None for entry in job.inherited)
         for job in in_search
@@ -456,7 +487,7 @@ def test_shared_weights_reach_the_children(fast, three_class_table, monkeypatch)
     assert not any(inherits[:2])
     # Every architecture begins with the same layer.
     assert all(inherits[2:])
-    assert [job.inherited for job in last] == [None, None]
+    assert [job.inherited for job in last] == [None] * 3
 
 
 def test_the_users_strategy_is_copied_and_used(fast, three_class_table):

@@ -1,4 +1,5 @@
 import dataclasses
+import math
 import os
 import signal
 import threading
@@ -39,7 +40,7 @@ def _make_data():
 
 def _make_trainer(n_jobs=1, device=CPU, **changes):
     settings = dataclasses.replace(SETTINGS, **changes)
-    return Trainer(_make_data(), settings, seed=0, device=device, n_jobs=n_jobs)
+    return Trainer([_make_data()], settings, seed=0, device=device, n_jobs=n_jobs)
 
 
 def _train(trainer, jobs=JOBS):
@@ -170,7 +171,7 @@ def test_results_do_not_depend_on_how_a_worker_holds_the_table():
     settings = dataclasses.replace(SETTINGS, batch_size=128, max_iter=2)
 
     def train(n_jobs, data=data):
-        trainer = Trainer(data, settings, seed=0, device=CPU, n_jobs=n_jobs)
+        trainer = Trainer([data], settings, seed=0, device=CPU, n_jobs=n_jobs)
         return _train(trainer, JOBS[:4])
 
     _assert_same(train(2), train(1))
@@ -189,8 +190,8 @@ def test_threads_have_ended_when_an_interrupt_comes_through():
     try:
         settings = dataclasses.replace(SETTINGS, max_iter=5000)
         data = dataclasses.replace(_make_data())
-        trainer = Trainer(data, settings, seed=0, device=CPU, n_jobs=1)
-        results = trainer._train_stacks(JOBS[4:], [[0], [1]])
+        trainer = Trainer([data], settings, seed=0, device=CPU, n_jobs=1)
+        results = trainer._train_stacks(JOBS[4:], [[0], [1]], math.inf)
         interrupter = threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGINT))
         interrupter.start()
         with pytest.raises(KeyboardInterrupt, match=r"^$"):

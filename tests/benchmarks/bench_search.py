@@ -196,7 +196,7 @@ def bench_workers(arguments):
             max_iter=epochs, batch_size=batch_size, learning_rate_init=1e-3
         )
         trainers = [
-            Trainer(data, settings, seed=0, device=torch.device("cpu"), n_jobs=n_jobs)
+            Trainer([data], settings, seed=0, device=torch.device("cpu"), n_jobs=n_jobs)
             for n_jobs in (1, arguments.n_jobs)
         ]
         list(trainers[1].train(jobs[:20]))  # workers are started before the clock is
