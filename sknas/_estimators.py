@@ -124,6 +124,10 @@ class NASMLPClassifier(ClassifierMixin, BaseEstimator):
     controller_entropy : float, default=0.01
         Weight of the policy's entropy in its objective.
 
+    controller_replays : int, default=20
+        Steps that the controller takes on all trials so far after the update of a
+        round: one update a round would hardly move it.
+
     predictor_candidates : int, default=4
         Architectures drawn for each one trained, of which the predictor picks the
         most promising. 1 trains what is drawn.
@@ -143,12 +147,12 @@ class NASMLPClassifier(ClassifierMixin, BaseEstimator):
     learning_rate : {'cosine', 'constant'}, default='cosine'
         Schedule of the learning rate. ``'cosine'`` falls to zero over a training.
 
-    learning_rate_init : float, default=0.002
+    learning_rate_init : float, default=0.003
         Learning rate at the beginning.
 
     batch_size : int or 'auto', default='auto'
         Rows an update. ``'auto'`` is the greatest power of two that is no more than
-        a sixteenth of the rows, between 16 and 256.
+        an eighth of the rows, between 16 and 256.
 
     label_smoothing : float, default=0.1
         Share of a target's probability that is spread over all classes, in [0, 1).
@@ -189,8 +193,9 @@ class NASMLPClassifier(ClassifierMixin, BaseEstimator):
 
     scoring : str, callable or None, default=None
         Scorer of the validation rows, which the search maximises. With None the
-        scores reported are accuracies, and what is maximised is ``exp(-log loss)``,
-        which tells architectures apart where accuracies of few rows cannot.
+        scores reported are accuracies; what ranks children is the accuracy plus half
+        the mean log-probability of the true classes, which tells architectures apart
+        where accuracies of few rows cannot.
 
     encoding : {'auto', 'piecewise', 'scale', 'passthrough'}, default='auto'
         What becomes of numbers. ``'scale'`` makes them robust against outliers;
@@ -384,6 +389,7 @@ class NASMLPClassifier(ClassifierMixin, BaseEstimator):
             Interval(Real, None, None, closed="neither"),
         ],
         "controller_entropy": [Interval(Real, 0, None, closed="left")],
+        "controller_replays": [Interval(Integral, 0, None, closed="left")],
         "predictor_candidates": [Interval(Integral, 1, None, closed="left")],
         "predictor_bonus": [Interval(Real, 0, None, closed="left")],
         "solver": [StrOptions({"adamw", "adam"})],
@@ -441,12 +447,13 @@ class NASMLPClassifier(ClassifierMixin, BaseEstimator):
         controller_discount: float = 1.0,
         controller_baseline: str | float = "moving_average",
         controller_entropy: float = 0.01,
+        controller_replays: int = 20,
         predictor_candidates: int = 4,
         predictor_bonus: float = 0.0,
         solver: str = "adamw",
         alpha: float = 0.3,
         learning_rate: str = "cosine",
-        learning_rate_init: float = 0.002,
+        learning_rate_init: float = 0.003,
         batch_size: int | str = "auto",
         label_smoothing: float = 0.1,
         max_iter: int = 60,
@@ -487,6 +494,7 @@ class NASMLPClassifier(ClassifierMixin, BaseEstimator):
         self.controller_discount = controller_discount
         self.controller_baseline = controller_baseline
         self.controller_entropy = controller_entropy
+        self.controller_replays = controller_replays
         self.predictor_candidates = predictor_candidates
         self.predictor_bonus = predictor_bonus
         self.solver = solver
@@ -688,6 +696,7 @@ class NASMLPClassifier(ClassifierMixin, BaseEstimator):
             discount=self.controller_discount,
             baseline=self.controller_baseline,
             entropy=self.controller_entropy,
+            n_replays=self.controller_replays,
             accuracy_predictor=bool(self.accuracy_predictor),
             predictor_candidates=self.predictor_candidates,
             predictor_bonus=self.predictor_bonus,

@@ -261,7 +261,7 @@ class Fitting:
         estimator = self._estimator
         batch_size = estimator.batch_size
         if isinstance(batch_size, str):
-            batch_size = min(max(2 ** int(math.log2(max(n_rows / 16, 1))), 16), 256)
+            batch_size = min(max(2 ** int(math.log2(max(n_rows / 8, 1))), 16), 256)
         return TrainingSettings(
             max_iter=int(max_iter),
             batch_size=int(min(batch_size, n_rows)),

@@ -59,9 +59,8 @@ class ValidationMetric:
     ----------
     scoring : str, callable or None
         A scorer, in scikit-learn's sense. With None the score is the accuracy, and
-        the reward ``exp(-log loss)``, the geometric mean of the probability given to
-        the true class, which ranks architectures better than the accuracy of a few
-        hundred rows. With a scorer the reward is the score.
+        the mean log-probability given to the true class tells apart what the accuracy
+        of a few hundred rows cannot. With a scorer the reward is the score.
     classes : ndarray of shape (n_classes,)
         Labels.
     X : array-like of shape (n_validation_rows, n_features)

@@ -38,6 +38,7 @@ PAPER_SETTINGS: dict[str, Any] = {
     "controller_discount": 0.9,
     "controller_baseline": 0.5,
     "controller_entropy": 0.0,
+    "controller_replays": 0,
     "predictor_candidates": 1,
     "predictor_bonus": 1.0,
     "solver": "adam",

@@ -84,6 +84,7 @@ INVALID = [
     ("controller_discount", 0),
     ("controller_discount", 1.1),
     ("controller_baseline", "mean"),
+    ("controller_replays", -1),
     ("controller_entropy", -1),
     ("predictor_candidates", 0),
     ("predictor_bonus", -1),

@@ -1,4 +1,9 @@
-"""REINFORCE on the LSTM controller, with the predictor (paper 4, appendix A)."""
+"""REINFORCE on the LSTM controller, with the predictor (paper 4, appendix A).
+
+A search has a few rounds, and a step on the gradient of one round hardly moves a
+policy. Hence the replay: after each round the policy takes further steps on all trials
+so far, held near to where it was by the clipped ratio of proximal policy optimisation.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +24,8 @@ _MAX_GRADIENT_NORM = 5.0
 # Steps on the predictor's unit alone after each joint update: it costs next to
 # nothing, and leaves the LSTM, and so the policy, where the joint update put it.
 _PREDICTOR_STEPS = 100
+# How far a replay may move the probability of a token, as a share of it.
+_MAX_RATIO_CHANGE = 0.25
 
 
 class ReinforceStrategy(SearchStrategy):
@@ -40,12 +47,19 @@ class ReinforceStrategy(SearchStrategy):
         Subtracted from the returns.
     entropy : float, default=0.01
         Weight of the policy's entropy in the objective.
+    n_replays : int, default=20
+        Steps of the policy on all trials so far, after the update of each round.
     accuracy_predictor : bool, default=True
         Whether to train the predictor, jointly with the policy.
     predictor_candidates : int, default=4
         Sequences drawn for each one proposed; the predictor picks.
     predictor_bonus : float, default=0.0
         Weight of the predictor's absolute error in the reward.
+
+    References
+    ----------
+    .. [1] J. Schulman et al., "Proximal Policy Optimization Algorithms", 2017: the
+       clipped ratio.
     """
 
     def __init__(
@@ -58,6 +72,7 @@ class ReinforceStrategy(SearchStrategy):
         discount: float = 1.0,
         baseline: float | str = "moving_average",
         entropy: float = 0.01,
+        n_replays: int = 20,
         accuracy_predictor: bool = True,
         predictor_candidates: int = 4,
         predictor_bonus: float = 0.0,
@@ -69,6 +84,7 @@ class ReinforceStrategy(SearchStrategy):
         self.discount = discount
         self.baseline = baseline
         self.entropy = entropy
+        self.n_replays = n_replays
         self.accuracy_predictor = accuracy_predictor
         self.predictor_candidates = predictor_candidates
         self.predictor_bonus = predictor_bonus
@@ -163,7 +179,34 @@ class ReinforceStrategy(SearchStrategy):
                 [a for a, _ in own],
                 [r + bonus for (_, r), bonus in zip(own, bonuses, strict=True)],
             )
+            self._replay()
             self._fit_predictor_unit()
+
+    def _replay(self) -> None:
+        """Move the policy towards the better half of all trials so far."""
+        rewards = _as_tensor(self._rewards)
+        deviation = rewards.std(correction=0)
+        if not self.n_replays or not deviation > 0:
+            return
+        tokens = self._tokens(self._told)
+        advantages = ((rewards - rewards.mean()) / deviation)[:, None]
+        with torch.no_grad():
+            before = self._controller(tokens).log_probabilities
+        parameters = list(self._controller.parameters())
+        optimizer = torch.optim.Adam(parameters, lr=self.learning_rate)
+        low, high = 1 - _MAX_RATIO_CHANGE, 1 + _MAX_RATIO_CHANGE
+        for _ in range(self.n_replays):
+            policy = self._controller(tokens)
+            ratios = (policy.log_probabilities - before).exp()
+            gains = torch.minimum(
+                ratios * advantages, ratios.clamp(low, high) * advantages
+            )
+            gain = torch.where(policy.is_token, gains, 0.0).sum() / len(tokens)
+            entropy = policy.entropies.sum() / policy.is_token.sum()
+            optimizer.zero_grad()
+            (-(gain + self.entropy * entropy)).backward()
+            nn.utils.clip_grad_norm_(parameters, _MAX_GRADIENT_NORM)
+            optimizer.step()
 
     def _update(
         self, architectures: Sequence[Architecture], rewards: Sequence[float]
