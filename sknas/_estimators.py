@@ -605,11 +605,10 @@ class NASMLPClassifier(ClassifierMixin, BaseEstimator):
         self.search_time_ = chosen_at - started
         self.refit_time_ = time.perf_counter() - chosen_at
         self._publish_search(search, choice)
-        n_candidates = len(search.history) + len(choice.finalists)
-        self.score_bound_ = metric.lower_bound(choice.score, n_candidates, n_splits)
-        self._publish_networks(
-            refitted, fitting.temperature(choice), choice, fitting.data
-        )
+        n_measured = len(search.history) + len(choice.finalists)
+        self.score_bound_ = metric.lower_bound(choice.score, n_measured, n_splits)
+        temperature = fitting.temperature(choice)
+        self._publish_networks(refitted, temperature, choice, fitting.data)
         return self
 
     def predict(self, X: Any) -> np.ndarray:

@@ -75,8 +75,8 @@ class Fitting:
         began: float,
     ) -> None:
         self._estimator = estimator
-        self.encoder = TableEncoder(estimator.encoding).fit(X)
-        encoded = self.encoder.transform(X, np.float32)
+        self.encoder = TableEncoder(estimator.encoding, seeds.seed("encoder"))
+        encoded = self.encoder.fit_transform(X, codes, np.float32)
         self.data = TrainingData(encoded, codes, n_classes)
         self._splits = splits
         self._folds = [self.data.split(*rows) for rows in splits]

@@ -10,13 +10,16 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
 from sklearn.impute import SimpleImputer
+from sklearn.model_selection import StratifiedKFold
 from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import OneHotEncoder
+from sklearn.preprocessing import OneHotEncoder, TargetEncoder
 from sklearn.utils import assert_all_finite
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 # More categories than this share a column, the rarest of them.
 _MAX_CATEGORIES = 64
+# Parts of the rows, of which each is encoded by the classes of the others.
+_N_PARTS = 5
 # Rows encoded at once: what lies between one operation and the next stays in the cache.
 _CHUNK = 1024
 # A text column of more different values than this, all of which read as numbers, is
@@ -251,8 +254,18 @@ class TableEncoder(TransformerMixin, BaseEstimator):
     there are few enough of them, `RampEncoder` adds what a piecewise linear function of
     each needs.
     Categorical and text columns become one column a category, "missing" being a
-    category; a category that ``fit`` has not seen is all zeros, or counts as rare
+    category. Of a column of more than 64, the rarest share one, and the shares of the
+    classes among the rows of each category are added (`TargetEncoder` of
+    scikit-learn). A category that ``fit`` has not seen is all zeros, or counts as rare
     where there are rare ones.
+
+    Parameters
+    ----------
+    encoding : {'auto', 'piecewise', 'scale', 'passthrough'}, default='auto'
+        ``'scale'`` leaves out the ramps, ``'passthrough'`` the scaling too. ``'auto'``
+        is ``'piecewise'`` here; who trains may call `drop_ramps`.
+    random_state : int, default=0
+        Divides the rows for the columns that are encoded by the classes.
 
     Attributes
     ----------
@@ -264,25 +277,50 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         Which of these are there without ramps too.
     """
 
-    def __init__(self, encoding: str = "auto") -> None:
+    def __init__(self, encoding: str = "auto", random_state: int = 0) -> None:
         self.encoding = encoding
+        self.random_state = random_state
 
-    def fit(self, X: Any, y: object = None) -> TableEncoder:
+    def fit(self, X: Any, y: np.ndarray | None = None) -> TableEncoder:
         """Learn the kinds of the columns and how to encode each.
 
         Parameters
         ----------
         X : DataFrame, ndarray or sparse matrix of shape (n_rows, n_columns)
             A validated table.
-        y : None
-            Ignored.
+        y : ndarray of shape (n_rows,), optional
+            Class codes. Without them no column is encoded by the classes.
 
         Returns
         -------
         TableEncoder
             Itself.
         """
-        del y
+        self.fit_transform(X, y, dtype=np.float32)
+        return self
+
+    def fit_transform(
+        self, X: Any, y: np.ndarray | None = None, dtype: npt.DTypeLike = np.float64
+    ) -> np.ndarray:
+        """Learn from a table and encode it.
+
+        What is known of the classes from a category comes from other rows here, so
+        that no row's class shows in its own columns; `transform` takes all rows.
+
+        Parameters
+        ----------
+        X : DataFrame, ndarray or sparse matrix of shape (n_rows, n_columns)
+            A validated table.
+        y : ndarray of shape (n_rows,), optional
+            Class codes.
+        dtype : dtype, default=np.float64
+            Of the result.
+
+        Returns
+        -------
+        ndarray of shape (n_rows, n_features_out_)
+            Finite numbers.
+        """
         self.kinds_ = _kinds(X)
         numeric, categories = self._split(X)
         self.numeric_: Pipeline | None = None
@@ -314,12 +352,47 @@ class TableEncoder(TransformerMixin, BaseEstimator):
                 positions, self.categorical_.categories_, strict=True
             ):
                 _warn_of_numbers_as_text(*_column(X, position), values)
+        by_class = self._fit_by_class(categories, y)
         self.n_features_out_ = self._encode(_rows(X, slice(1))).shape[1]
         self.plain_columns_ = np.ones(self.n_features_out_, dtype=bool)
         if self.ramps_ is not None:
             begin, n_ramps = numeric.shape[1], len(self.ramps_.columns_)
             self.plain_columns_[begin : begin + n_ramps] = False
-        return self
+        encoded = self.transform(X, dtype)
+        if by_class is not None:
+            encoded[:, -by_class.shape[1] :] = by_class
+        return encoded
+
+    def _fit_by_class(
+        self, categories: np.ndarray, y: np.ndarray | None
+    ) -> np.ndarray | None:
+        """Fit and encode, by the classes, the columns of many categories."""
+        # One for each class, or for the second of two.
+        self.by_class_: list[TargetEncoder] = []
+        # Too few rows of every class to divide them.
+        if self.categorical_ is None or y is None or np.bincount(y).max() < _N_PARTS:
+            return None
+        sizes = [len(values) for values in self.categorical_.categories_]
+        self._large_columns = np.flatnonzero(np.array(sizes) > _MAX_CATEGORIES)
+        if not len(self._large_columns) or y.max() == 0:
+            return None
+        large = categories[:, self._large_columns]
+        parts = StratifiedKFold(_N_PARTS, shuffle=True, random_state=self.random_state)
+        with warnings.catch_warnings():
+            # A class of fewer rows than parts is in some of them only.
+            warnings.filterwarnings("ignore", message="The least populated class")
+            splits = list(parts.split(large, y))
+        codes = range(y.max() + 1) if y.max() > 1 else [1]
+        blocks = []
+        for is_class in ((y == code).astype(np.float64) for code in codes):
+            encoder = TargetEncoder(target_type="continuous")
+            shares = np.empty(large.shape)
+            for rows, others in splits:
+                encoder.fit(large[rows], is_class[rows])
+                shares[others] = encoder.transform(large[others])
+            blocks.append(shares)
+            self.by_class_.append(encoder.fit(large, is_class))
+        return np.hstack(blocks) - 0.5
 
     def drop_ramps(self) -> None:
         """Encode without ramps from now on."""
@@ -366,6 +439,9 @@ class TableEncoder(TransformerMixin, BaseEstimator):
             blocks.append(self._encode_numeric(numeric))
         if self.categorical_ is not None:
             blocks.append(self.categorical_.transform(categories))
+        if self.by_class_:
+            large = categories[:, self._large_columns]
+            blocks += [encoder.transform(large) - 0.5 for encoder in self.by_class_]
         return blocks[0] if len(blocks) == 1 else np.hstack(blocks)
 
     def _fold(self, scaler: SmoothClipScaler, imputer: SimpleImputer) -> None:
