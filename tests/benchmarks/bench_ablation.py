@@ -2,11 +2,13 @@
 
 python tests/benchmarks/bench_ablation.py [--tables FOLDER] [--seeds 5]
     [--max-rows 2000] [--results FILE.jsonl] [--report-only] [--variants a,b]
+    [--search-only]
 
 Each variant is the whole estimator, with the same recipe and ensemble: the fixed first
 architecture without search, random search, random proposals screened by the predictor,
 REINFORCE, and REINFORCE with shared weights, without predictor, without replays. The
-seed decides the split of the table too.
+seed decides the split of the table too. --search-only leaves out finalists and refit:
+for what the last round proposes, more seeds can be afforded so.
 """
 
 import argparse
@@ -35,6 +37,7 @@ class ScreenedRandomStrategy(ReinforceStrategy):
         return 0.0 * loss, report
 
 
+SEARCH_ONLY = {"n_finalists": 0, "n_ensemble": 1, "max_iter": 1}
 VARIANTS = {
     "fixed": {"n_rounds": 1, "n_architectures": 1, "n_finalists": 1},
     "random": {"search_strategy": "random"},
@@ -51,13 +54,18 @@ def measure(arguments):
         (row["data"], row["variant"], row["seed"]) for row in read(arguments.results)
     }
     for name in names(arguments.tables):
+        if arguments.names and name not in arguments.names.split(","):
+            continue
         X, y = load(arguments.tables, name)
         for seed in range(arguments.seeds):
             X_train, X_test, y_train, y_test = split(X, y, seed, arguments.max_rows)
             for variant in arguments.variants.split(","):
                 if (name, variant, seed) in done:
                     continue
-                classifier = NASMLPClassifier(random_state=seed, **VARIANTS[variant])
+                settings = VARIANTS[variant]
+                if arguments.search_only:
+                    settings = {**settings, **SEARCH_ONLY}
+                classifier = NASMLPClassifier(random_state=seed, **settings)
                 classifier.fit(X_train, y_train)
                 rounds = classifier.round_results_
                 results = classifier.search_results_
@@ -109,10 +117,12 @@ def report(rows):
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tables", type=Path)
+    parser.add_argument("--names", help="of tables, all by default")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--max-rows", type=int, default=2000)
     parser.add_argument("--results", type=Path, default=Path("ablation.jsonl"))
     parser.add_argument("--variants", default=",".join(VARIANTS))
+    parser.add_argument("--search-only", action="store_true")
     parser.add_argument("--report-only", action="store_true")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore", UserWarning)
