@@ -577,7 +577,7 @@ def _warn_of_numbers_as_text(column: Any, name: object, values: np.ndarray) -> N
         f"Column {name!r} is text, and so categorical, but all of its {len(texts)} "
         "different values read as numbers. Convert it if it is meant to be numeric.",
         UserWarning,
-        stacklevel=6,
+        stacklevel=7,
     )
 
 

@@ -138,7 +138,9 @@ class Search:
             for number in range(self.n_rounds):
                 start = time.perf_counter()
                 time_left = self.max_time - (start - began)
-                if needed > time_left or not self._run_round(number, time_left):
+                if number and needed > time_left:
+                    break
+                if not self._run_round(number, time_left):
                     break
                 needed = time.perf_counter() - start
         except KeyboardInterrupt:

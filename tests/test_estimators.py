@@ -161,8 +161,9 @@ def test_search_results_have_the_promised_columns(fast, three_class_table):
     assert frame["rank_score"].iloc[0] == 1
     assert (frame["status"] == "trained").all()
     assert (frame["n_iter"] <= 2).all()
-    # The reward is that of the loss at the best temperature.
-    assert (results["reward"] >= np.exp(-results["loss"]) - 1e-4).all()
+    # The reward is the accuracy less half the loss at the best temperature.
+    assert (results["reward"] <= results["score"]).all()
+    assert (results["reward"] >= results["score"] - results["loss"] / 2 - 1e-4).all()
     chosen = results["architecture"][classifier.best_index_]
     assert chosen == classifier.best_architecture_
     finalists = classifier.finalist_results_
