@@ -8,8 +8,8 @@ Side by side with scikit-learn's MLP
 The output compares ``NASMLPClassifier`` with ``MLPClassifier``, as it is and behind a
 ``StandardScaler``, by ``cross_val_score`` on four data sets that come with
 scikit-learn: the mean accuracy of three folds, and each fold as a point. The search
-runs on a reduced budget: 2 rounds of 4 architectures, and 40 epochs for the
-finalists and the refit.
+runs on a reduced budget: 2 rounds of 4 architectures, one split for the finalists, and
+at most 40 epochs for them and the refit.
 """
 
 # %%
@@ -30,7 +30,7 @@ from sknas import NASMLPClassifier
 
 estimators = {
     "NASMLPClassifier": NASMLPClassifier(
-        n_rounds=2, n_architectures=4, max_iter=40, random_state=0
+        n_rounds=2, n_architectures=4, n_splits=1, max_iter=40, random_state=0
     ),
     "StandardScaler + MLPClassifier": make_pipeline(
         StandardScaler(), MLPClassifier(random_state=0)

@@ -72,6 +72,8 @@ small_budget = NASMLPClassifier(
     n_rounds=1,
     n_architectures=3,
     n_finalists=2,
+    n_splits=1,
+    n_ensemble=1,
     max_iter=30,
     random_state=0,
 )
@@ -79,7 +81,7 @@ pipeline = Pipeline([("preprocessing", preprocessing), ("classifier", small_budg
 grid_search = GridSearchCV(
     pipeline,
     {
-        "classifier__learning_rate_init": [0.0005, 0.002, 0.008],
+        "classifier__learning_rate_init": [0.001, 0.003, 0.01],
         "classifier__dropout": [0.0, 0.2],
     },
     cv=3,
@@ -123,7 +125,7 @@ for shift, (dropout, rows) in zip(
         label=f"dropout={dropout}",
     )
 axes.set_xscale("log")
-axes.set_xticks([0.0005, 0.002, 0.008], ["0.0005", "0.002", "0.008"])
+axes.set_xticks([0.001, 0.003, 0.01], ["0.0005", "0.002", "0.008"])
 axes.minorticks_off()
 axes.set(
     xlabel="learning_rate_init",

@@ -57,15 +57,16 @@ for row in best_first[:10]:
 
 # %%
 # A short training only ranks. The best trials are therefore trained again, from
-# scratch and for longer, before the choice: they are the finalists. Of those that are
-# equal to the best within the noise of the validation rows, the smallest is chosen.
+# scratch, for a short and a long time: they are the finalists. Row 0 has to be beaten
+# by more than chance. The choice is trained without piecewise linear columns too.
 finalists = classifier.finalist_results_
-print("finalists: trial, validation score, validation loss")
-for index, score, loss in zip(
-    finalists["index"], finalists["score"], finalists["loss"], strict=True
-):
-    chosen = "  <- chosen" if index == classifier.best_index_ else ""
-    print(f"{index:5d}  {score:.3f}  {loss:.3f}{chosen}")
+print("finalists: trial, encoding, epochs, validation score, validation loss")
+for row, is_chosen in enumerate(finalists["chosen"]):
+    print(
+        f"{finalists['index'][row]:5d}  {finalists['encoding'][row]:9}"
+        f"  {finalists['n_iter'][row]:3d}  {finalists['score'][row]:.3f}"
+        f"  {finalists['loss'][row]:.3f}{'  <- chosen' if is_chosen else ''}"
+    )
 
 print(f"\nchosen: {classifier.best_architecture_}")
 print(

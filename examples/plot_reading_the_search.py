@@ -60,9 +60,10 @@ for row in range(0, len(rounds["round"]), 3):
 
 # %%
 # On the left, the rewards. ``reward`` in ``search_results_`` is what the strategy is
-# told; with ``scoring=None`` it is ``exp(-log loss)``. Random search draws every round
-# from the same distribution, so that its mean goes nowhere. The controller's mean
-# rises, sooner where the predictor screens its candidates.
+# told; with ``scoring=None`` it is the accuracy plus half the mean log-probability of
+# the true classes. Random search draws every round from the same distribution, so that
+# its mean goes nowhere. The controller's mean rises, sooner where the predictor screens
+# its candidates.
 #
 # On the right, the entropy of the policy: the mean over the tokens of a round. It falls
 # as the policy makes up its mind. Should it fall to zero while the rewards are still

@@ -258,7 +258,7 @@ class NASMLPClassifier(ClassifierMixin, BaseEstimator):
     finalist_results_ : dict of ndarray
         One row a finalist: ``index`` in `search_results_`, ``architecture``,
         ``encoding`` of the numbers, ``max_iter``, ``score``, ``loss``, ``n_iter``,
-        ``time``. Empty without finalists.
+        ``time``, ``chosen``, which one of them is. Empty without finalists.
 
     round_results_ : dict of ndarray
         One row a round: ``round``, ``n_trials``, ``mean_score``, ``best_score``,
@@ -718,6 +718,7 @@ class NASMLPClassifier(ClassifierMixin, BaseEstimator):
                     "loss": finalist.evaluation.loss,
                     "n_iter": finalist.evaluation.n_iter,
                     "time": finalist.evaluation.time,
+                    "chosen": finalist.evaluation is choice.evaluation,
                 }
                 for finalist in choice.finalists
             ]

@@ -176,6 +176,7 @@ def test_search_results_have_the_promised_columns(fast, three_class_table):
         "loss",
         "n_iter",
         "time",
+        "chosen",
     }
     assert classifier.best_score_ in finalists["score"]
     (row,) = np.flatnonzero(finalists["index"] == classifier.best_index_)

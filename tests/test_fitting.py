@@ -19,12 +19,11 @@ def test_finalists_are_trained_for_each_length_and_on_each_split(
     finalists = pd.DataFrame(classifier.finalist_results_)
     assert finalists["max_iter"].tolist() == [2, 2, 8, 8]
     assert finalists["n_iter"].tolist() == [2, 2, 8, 8]
-    (chosen,) = finalists.index[
-        (finalists["score"] == classifier.best_score_)
-        & (finalists["index"] == classifier.best_index_)
-        & (finalists["n_iter"] == classifier.n_iter_)
-    ][:1]
-    assert finalists.loc[chosen, "architecture"] == classifier.best_architecture_
+    (chosen,) = np.flatnonzero(finalists["chosen"])
+    assert finalists["score"][chosen] == classifier.best_score_
+    assert finalists["index"][chosen] == classifier.best_index_
+    assert finalists["n_iter"][chosen] == classifier.n_iter_
+    assert finalists["architecture"][chosen] == classifier.best_architecture_
 
 
 def _smooth():

@@ -35,7 +35,7 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.preprocessing import StandardScaler
 
 from sknas import Architecture
-from sknas._prediction import predict_logits
+from sknas._prediction import predict_log_probabilities
 from sknas._space import SearchSpace
 from sknas._trainer import Trainer
 from sknas._training import TrainingData, TrainingJob, TrainingSettings
@@ -84,7 +84,7 @@ class Ours:
             max_iter=epochs, batch_size=batch_size, learning_rate_init=LEARNING_RATE
         )
         trainer = Trainer(
-            data, settings, seed=0, device=self.device, n_jobs=self.n_jobs
+            [data], settings, seed=0, device=self.device, n_jobs=self.n_jobs
         )
         jobs = [TrainingJob(a, seed) for seed, a in enumerate(architectures)]
         # Workers are started, and torch imported by them, before the clock is.
@@ -98,11 +98,12 @@ class Ours:
         return np.mean(
             [
                 accuracy(
-                    predict_logits(
+                    predict_log_probabilities(
                         X,
                         result.architecture,
-                        [coef for coef, _ in result.weights],
-                        [bias for _, bias in result.weights],
+                        [coef[None] for coef, _ in result.weights],
+                        [bias[None] for _, bias in result.weights],
+                        "softmax",
                     ),
                     y,
                 )
