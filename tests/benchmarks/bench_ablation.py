@@ -42,6 +42,12 @@ VARIANTS = {
     "fixed": {"n_rounds": 1, "n_architectures": 1, "n_finalists": 1},
     "random": {"search_strategy": "random"},
     "screened": {"search_strategy": ScreenedRandomStrategy(n_replays=0)},
+    # As many seconds as REINFORCE, whose architectures are larger.
+    "random 8 rounds": {"search_strategy": "random", "n_rounds": 8},
+    "screened 8 rounds": {
+        "search_strategy": ScreenedRandomStrategy(n_replays=0),
+        "n_rounds": 8,
+    },
     "reinforce": {},
     "sharing": {"weight_sharing": True},
     "no predictor": {"accuracy_predictor": False},

@@ -29,15 +29,17 @@ ARCHITECTURES = [
 ]
 
 
-def make_ours(layers):
+def make_ours(layers, n_ensemble=1):
     return NASMLPClassifier(
         first_architecture=layers,
         layer_widths=(100, 128, 256),
         n_rounds=1,
         n_architectures=1,
         n_finalists=0,
+        n_ensemble=n_ensemble,
         search_epochs=1,
         max_iter=1,
+        encoding="scale",
         random_state=0,
     )
 
@@ -78,6 +80,16 @@ def main():
             mine, theirs = 1000 * np.median(seconds, axis=0)
             ratio = np.median(seconds[:, 0] / seconds[:, 1])
             print(f"{label:32} {mine:8.3f} {theirs:14.3f} {ratio:6.2f}", flush=True)
+
+    for n_ensemble in (1, 4):
+        ours = make_ours(((100, "relu"),), n_ensemble).fit(X, y)
+        for rows, n in ((X[:1], repeats), (X, max(repeats // 20, 5))):
+            calls = [lambda m=ours, r=rows: m.predict(r)]
+            milliseconds = 1000 * np.median(alternate(calls, n))
+            label = (
+                f"ensemble of {n_ensemble}, {len(rows):,} row{'s' * (len(rows) > 1)}"
+            )
+            print(f"{label:32} {milliseconds:8.3f}")
 
     frame = pd.DataFrame(X[:, :10]).add_prefix("number_")
     frame.iloc[::7, 3] = np.nan
