@@ -81,9 +81,9 @@ class NASMLPClassifier(ClassifierMixin, BaseEstimator):
         takes the last.
 
     n_finalists : int, default=3
-        The best trials are trained again, from scratch and for `max_iter` epochs,
-        before the choice; with two or more, `first_architecture` is among them. 0
-        chooses the best trial of the search as it is.
+        The best trials are trained again, from scratch and for longer (`max_iter`,
+        `epoch_fractions`), before the choice; with two or more, `first_architecture`
+        is among them. 0 chooses the best trial of the search as it is.
 
     n_ensemble : int, default=4
         Networks of the chosen architecture that the refit trains, side by side; they

@@ -1,4 +1,4 @@
-"""What each part of the search is worth, at equal numbers of trials.
+"""What each part of the search is worth, at equal cost.
 
 python tests/benchmarks/bench_ablation.py [--tables FOLDER] [--seeds 5]
     [--max-rows 2000] [--results FILE.jsonl] [--report-only] [--variants a,b]
@@ -96,9 +96,12 @@ def read(path):
     return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
 
 
-def report(rows):
+def report(rows, search_only):
     frame = pd.DataFrame(rows)
-    for column in ("last round", "last reward", "test", "search seconds"):
+    columns = ["last round", "last reward", "search seconds"]
+    if not search_only:
+        columns.insert(2, "test")
+    for column in columns:
         means = frame.pivot_table(
             index="data", columns="variant", values=column, sort=False
         ).dropna(axis=1)
@@ -135,7 +138,7 @@ def main():
     print(describe())
     if not arguments.report_only:
         measure(arguments)
-    report(read(arguments.results))
+    report(read(arguments.results), arguments.search_only)
 
 
 if __name__ == "__main__":
