@@ -27,9 +27,9 @@ from sknas._space import Architecture
 # Everything that needs torch is imported by the methods that train, so that neither
 # importing this package nor predicting from a pickle pays for it.
 if TYPE_CHECKING:
-    from sknas._evaluator import Evaluation
-    from sknas._search import Choice, Search, Strategy
-    from sknas._training import TrainingData
+    from sknas._engine.evaluator import Evaluation
+    from sknas._engine.stack import TrainingData
+    from sknas._search.searcher import Choice, Search, Strategy
 
 
 class NASMLPClassifier(ClassifierMixin, BaseEstimator):
@@ -551,11 +551,11 @@ class NASMLPClassifier(ClassifierMixin, BaseEstimator):
             If a parameter, X or y is not valid, before anything is trained; if the
             loss of every child became NaN or infinite.
         """
-        from sknas import _validation
         from sknas._device import resolve_device
-        from sknas._fitting import Fitting
-        from sknas._metric import ValidationMetric
-        from sknas._split import split_rows
+        from sknas._fit import validation as _validation
+        from sknas._fit.stages import Fitting
+        from sknas._tasks.metric import ValidationMetric
+        from sknas._tasks.splits import split_rows
 
         began = time.perf_counter()
         # 1. Validate.
@@ -660,8 +660,8 @@ class NASMLPClassifier(ClassifierMixin, BaseEstimator):
         return self._log_probabilities(X)
 
     def _log_probabilities(self, X: Any) -> np.ndarray:
-        from sknas._prediction import predict_log_probabilities
-        from sknas._validation import check_table
+        from sknas._fit.validation import check_table
+        from sknas._model.ensemble import predict_log_probabilities
 
         check_is_fitted(self, "coefs_")
         X = check_table(
@@ -676,7 +676,7 @@ class NASMLPClassifier(ClassifierMixin, BaseEstimator):
         )
 
     def _make_strategy(self) -> Strategy:
-        from sknas._strategies import RandomStrategy, ReinforceStrategy
+        from sknas._search.strategies import RandomStrategy, ReinforceStrategy
 
         if isinstance(self.search_strategy, type):
             raise InvalidParameterError(
@@ -702,7 +702,7 @@ class NASMLPClassifier(ClassifierMixin, BaseEstimator):
         )
 
     def _publish_search(self, search: Search, choice: Choice) -> None:
-        from sknas._history import columns_of
+        from sknas._search.history import columns_of
 
         trials = search.history.trials
         self.search_results_ = search.history.to_dict()

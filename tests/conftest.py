@@ -129,7 +129,7 @@ def run_python():
 @pytest.fixture
 def one_by_one(monkeypatch):
     """Train every child as a stack of its own, in the order of the proposals."""
-    from sknas import _trainer
+    from sknas._engine import trainer as _trainer
 
     def group(architectures, cost, max_children):
         del cost, max_children

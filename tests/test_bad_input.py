@@ -11,8 +11,8 @@ from scipy import sparse
 from sklearn.exceptions import NotFittedError
 
 from sknas import Architecture, NASMLPClassifier, _trainer
+from sknas._engine.stack import TrainingData
 from sknas._sklearn import InvalidParameterError
-from sknas._training import TrainingData
 
 
 @pytest.fixture

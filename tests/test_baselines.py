@@ -1,6 +1,6 @@
 import pytest
 
-from sknas._baselines import ConstantBaseline, MovingAverageBaseline
+from sknas._search.strategies.baselines import ConstantBaseline, MovingAverageBaseline
 
 
 def test_a_constant_baseline_ignores_rewards():

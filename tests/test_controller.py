@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from sknas import SearchSpace
-from sknas._controller import LSTMController
+from sknas._search.strategies.controller import LSTMController
 
 SPACES = {
     "with dropout": SearchSpace((8, 16), ("relu",), 4),

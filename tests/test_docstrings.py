@@ -8,7 +8,7 @@ from numpydoc.validate import validate
 
 import sknas
 from sknas import Architecture, NASMLPClassifier, SearchSpace
-from sknas._strategies import ReinforceStrategy
+from sknas._search.strategies import ReinforceStrategy
 
 CHECKS = {
     "GL01",

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from sknas._dropout import DropoutMasks
+from sknas._engine.dropout import DropoutMasks
 
 
 def _make_masks(

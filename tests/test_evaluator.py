@@ -4,9 +4,9 @@ import torch
 from sklearn.datasets import make_blobs
 
 from sknas import Architecture
-from sknas._evaluator import Candidate, Evaluator
-from sknas._trainer import Trainer
-from sknas._training import TrainingData, TrainingSettings
+from sknas._engine.evaluator import Candidate, Evaluator
+from sknas._engine.stack import TrainingData, TrainingSettings
+from sknas._engine.trainer import Trainer
 
 A, B = Architecture((8, "relu"), "dropout"), Architecture((8, "tanh"), (4, "elu"))
 SETTINGS = TrainingSettings(

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from sknas import Architecture, SearchSpace
-from sknas._grouping import CPU, CUDA, cost_model, group, n_useful_threads
+from sknas._engine.grouping import CPU, CUDA, cost_model, group, n_useful_threads
 
 SHAPE = {"n_rows": 64, "n_features": 64, "n_outputs": 10}
 

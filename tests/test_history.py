@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from sknas import Architecture
-from sknas._history import FAILED, TRAINED, SearchHistory, Trial, columns_of
+from sknas._search.history import FAILED, TRAINED, SearchHistory, Trial, columns_of
 
 
 def _trial(**values):

@@ -3,6 +3,7 @@
 import ast
 import graphlib
 import pickle
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -11,60 +12,23 @@ import sknas
 from sknas import NASMLPClassifier
 
 PACKAGE = Path(sknas.__file__).parent
-# Edges go downwards only; none stay inside a level, where a package is one node.
-LEVELS = [
-    {
-        "_typing",
-        "_random",
-        "_device",
-        "_dropout",
-        "_layers",
-        "_recorded_step",
-        "_sklearn",
-        "_progress",
-        "_paper",
-    },
-    {"_space", "_preprocessing", "_split", "_metric"},
-    {
-        "_controller",
-        "_predictor",
-        "_baselines",
-        "_network",
-        "_weight_store",
-        "_history",
-        "_prediction",
-        "_validation",
-        "_grouping",
-    },
-    {"_strategies", "_optimizer"},
-    {"_training"},
-    {"_trainer"},
-    {"_evaluator"},
-    {"_search"},
-    {"_fitting"},
-    {"_estimators", "_displays"},
-    {"__init__"},
-]
-LEVEL_OF = {module: level for level, group in enumerate(LEVELS) for module in group}
-# A strategy sees the space and the rewards only; a trainer never a strategy.
-FORBIDDEN = {
-    ("_strategies", "_trainer"),
-    ("_strategies", "_history"),
-    ("_strategies", "_weight_store"),
-    ("_trainer", "_strategies"),
-    ("_trainer", "_history"),
-    ("_training", "_strategies"),
-    ("_training", "_history"),
-}
+# The house: each room may import those before it. What is not named here is ground,
+# which stands on nothing of the package.
+ROOMS = ["_space", "_table", "_model", "_tasks", "_engine", "_search", "_fit"]
+ROOMS += ["_base", "_estimators", "__init__"]
 FILES = sorted(PACKAGE.rglob("*.py"))
 every_file = pytest.mark.parametrize(
     "path", FILES, ids=[str(path.relative_to(PACKAGE)) for path in FILES]
 )
 
 
-def _node(path):
-    """Return the module of the graph that a file belongs to."""
+def _room(path):
+    """Return the folder or the file at the top that a file belongs to."""
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def _height(room):
+    return ROOMS.index(room) if room in ROOMS else -1
 
 
 def _imported(path):
@@ -74,9 +38,10 @@ def _imported(path):
             yield from (alias.name for alias in statement.names)
         elif isinstance(statement, ast.ImportFrom):
             assert statement.level == 0, "relative import"
-            # `from sknas import _search` imports a module too.
-            if statement.module == "sknas":
-                yield from (f"sknas.{alias.name}" for alias in statement.names)
+            # `from sknas import _search` and `from sknas._fit import stages` import
+            # modules too.
+            if statement.module.split(".")[0] == "sknas":
+                yield from (f"{statement.module}.{a.name}" for a in statement.names)
             else:
                 yield statement.module
 
@@ -86,56 +51,72 @@ def _edges():
     for path in FILES:
         for name in _imported(path):
             parts = name.split(".")
-            if parts[0] == "sknas" and _node(path) != parts[1]:
-                edges.add((_node(path), parts[1]))
+            if parts[0] == "sknas" and _room(path) != parts[1]:
+                edges.add((_room(path), parts[1]))
     return edges
 
 
-def test_every_module_has_a_level():
-    assert {_node(path) for path in FILES} <= set(LEVEL_OF)
-
-
-def test_the_graph_is_read_at_all():
-    edges = _edges()
-    assert {("_fitting", "_search"), ("_evaluator", "_trainer")} <= edges
-    assert ("_strategies", "_controller") in edges
-    assert len(edges) > 20
-
-
-def test_imports_go_downwards():
-    upwards = {
-        (importer, imported)
-        for importer, imported in _edges()
-        if LEVEL_OF[importer] <= LEVEL_OF[imported]
+def _module_edges():
+    """Return the edges between files, packages standing for their ``__init__``."""
+    modules = {
+        ".".join(("sknas", *path.relative_to(PACKAGE).with_suffix("").parts))
+        for path in FILES
     }
+    for path in FILES:
+        importer = ".".join(("sknas", *path.relative_to(PACKAGE).with_suffix("").parts))
+        for name in _imported(path):
+            for imported in (name, name.rpartition(".")[0]):
+                for module in (imported, f"{imported}.__init__"):
+                    if module in modules - {importer, "sknas.__init__"}:
+                        yield importer, module
+
+
+def test_imports_go_down_only():
+    upwards = {(a, b) for a, b in _edges() if _height(a) <= _height(b)}
     assert upwards == set()
+    assert len(_edges()) > 20
 
 
-def test_no_module_sees_what_it_must_not():
-    assert _edges() & FORBIDDEN == set()
-
-
-def test_nobody_imports_the_estimators_but_the_package():
-    assert {a for a, b in _edges() if b == "_estimators"} == {"__init__"}
+def test_a_strategy_sees_the_space_and_no_more():
+    seen = {
+        name
+        for path in FILES
+        if "strategies" in path.parts
+        for name in _imported(path)
+        if name.startswith("sknas._")
+    }
+    rooms = {name.split(".")[1] for name in seen}
+    assert "_space" in rooms
+    assert {room for room in rooms if _height(room) > 0} <= {"_search"}
+    assert all(
+        name.startswith("sknas._search.strategies.")
+        for name in seen
+        if name.startswith("sknas._search")
+    )
 
 
 def test_there_is_no_cycle():
     sorter = graphlib.TopologicalSorter()
-    for importer, imported in _edges():
+    for importer, imported in _module_edges():
         sorter.add(importer, imported)
-    assert "_space" in sorter.static_order()
+    assert "sknas._space.architecture" in sorter.static_order()
 
 
-@pytest.mark.parametrize("module", ["_space", "_history"])
-def test_descriptions_and_records_need_neither_torch_nor_scikit_learn(module):
-    names = {name.split(".")[0] for name in _imported(PACKAGE / f"{module}.py")}
-    assert names.isdisjoint({"torch", "sklearn"})
+@pytest.mark.parametrize("room", ["_space", "_table", "_model"])
+def test_these_rooms_need_no_torch(room):
+    names = {
+        name.split(".")[0]
+        for path in FILES
+        if _room(path) == room
+        for name in _imported(path)
+    }
+    assert "torch" not in names
     assert "numpy" in names
 
 
 def test_private_parts_of_scikit_learn_are_imported_in_one_place():
     importers = {
-        _node(path)
+        _room(path)
         for path in FILES
         for name in _imported(path)
         if name.startswith("sklearn") and "._" in name
@@ -171,6 +152,11 @@ with open({str(path)!r}, "rb") as file:
 print(classifier.predict_proba(X).shape, "torch" in sys.modules)
 """
     assert run_python(program, CUDA_VISIBLE_DEVICES="") == "(3, 2) False\n"
+
+
+def test_folders_hold_no_more_than_twelve_files():
+    counts = Counter(path.parent for path in FILES)
+    assert max(counts.values()) <= 12
 
 
 @every_file

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import log_loss, roc_auc_score
 
-from sknas._metric import ValidationMetric, apply_temperature
+from sknas._tasks.metric import ValidationMetric, apply_temperature
 
 Y = np.array([0, 1, 1, 0, 1, 0])
 P = np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4], [0.7, 0.3], [0.1, 0.9], [0.4, 0.6]])

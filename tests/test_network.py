@@ -7,8 +7,8 @@ import torch
 from torch.nn import functional
 
 from sknas import Architecture, _network
-from sknas._layers import ACTIVATIONS as ACTIVATIONS_IN_PLACE
-from sknas._network import SigmoidOutput, SoftmaxOutput, StackedMLP
+from sknas._engine.layers import ACTIVATIONS as ACTIVATIONS_IN_PLACE
+from sknas._engine.network import SigmoidOutput, SoftmaxOutput, StackedMLP
 from sknas._space import ACTIVATIONS
 
 CPU = torch.device("cpu")

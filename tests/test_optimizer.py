@@ -3,8 +3,8 @@ import pytest
 import torch
 
 from sknas import Architecture
-from sknas._network import StackedMLP
-from sknas._optimizer import StackedAdam
+from sknas._engine.network import StackedMLP
+from sknas._engine.optimizer import StackedAdam
 
 SETTINGS = {
     "solver": "adam",

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from sknas._predictor import AccuracyPredictor
+from sknas._search.strategies.predictor import AccuracyPredictor
 
 
 def _make_predictor(hidden_size=4, seed=0):

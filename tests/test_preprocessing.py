@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from scipy import sparse
 
-from sknas._preprocessing import (
+from sknas._table.encoder import (
     CATEGORICAL,
     NUMERIC,
     RampEncoder,

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from sknas import Architecture, NASMLPClassifier, SearchSpace, _trainer
-from sknas._evaluator import Evaluator
-from sknas._metric import ValidationMetric
+from sknas._engine.evaluator import Evaluator
+from sknas._engine.stack import TrainingData, TrainingResult, TrainingSettings
 from sknas._progress import Progress
 from sknas._random import SeedSource
-from sknas._search import Search
-from sknas._strategies import RandomStrategy, ReinforceStrategy
-from sknas._training import TrainingData, TrainingResult, TrainingSettings
+from sknas._search.searcher import Search
+from sknas._search.strategies import RandomStrategy, ReinforceStrategy
+from sknas._tasks.metric import ValidationMetric
 
 SPACE = SearchSpace((8, 16), ("relu", "tanh"), 4)
 FIRST = Architecture((16, "relu"), (16, "relu"))

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from sknas._split import split_rows
+from sknas._tasks.splits import split_rows
 
 
 def _assert_is_partition(training, validation, n_rows):

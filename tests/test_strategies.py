@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from sknas import Architecture, SearchSpace
-from sknas._strategies import RandomStrategy, ReinforceStrategy, SearchStrategy
+from sknas._search.strategies import RandomStrategy, ReinforceStrategy, SearchStrategy
 
 SPACE = SearchSpace((8, 16, 32), ("relu", "tanh"), 5)
 SMALL_SPACE = SearchSpace((8, 16), ("relu",), 4)  # 24 architectures
@@ -130,7 +130,7 @@ def sequences_of_another_process(run_python):
     """What each strategy asks for in a process with another hash seed."""
     program = f"""
 from sknas import SearchSpace
-from sknas._strategies import RandomStrategy, ReinforceStrategy
+from sknas._search.strategies import RandomStrategy, ReinforceStrategy
 for strategy in [{", ".join(STRATEGIES.values())}]:
     strategy.setup({SPACE!r}, 0)
     rounds = []

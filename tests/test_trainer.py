@@ -13,8 +13,8 @@ from sklearn.datasets import make_blobs
 
 from sknas import Architecture, _trainer
 from sknas._device import single_thread
-from sknas._trainer import Trainer
-from sknas._training import TrainingData, TrainingJob, TrainingSettings
+from sknas._engine.stack import TrainingData, TrainingJob, TrainingSettings
+from sknas._engine.trainer import Trainer
 
 CPU = torch.device("cpu")
 SETTINGS = TrainingSettings(

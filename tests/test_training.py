@@ -9,12 +9,12 @@ import torch
 from sklearn.datasets import make_blobs
 
 from sknas import Architecture, _training
-from sknas._dropout import DropoutMasks
-from sknas._grouping import CPU as CPU_MODEL
-from sknas._grouping import CUDA as CUDA_MODEL
-from sknas._network import Batch, SigmoidOutput, SoftmaxOutput, StackedMLP
-from sknas._optimizer import StackedAdam
-from sknas._training import TrainingData, TrainingJob, TrainingSettings, train_stack
+from sknas._engine.dropout import DropoutMasks
+from sknas._engine.grouping import CPU as CPU_MODEL
+from sknas._engine.grouping import CUDA as CUDA_MODEL
+from sknas._engine.network import Batch, SigmoidOutput, SoftmaxOutput, StackedMLP
+from sknas._engine.optimizer import StackedAdam
+from sknas._engine.stack import TrainingData, TrainingJob, TrainingSettings, train_stack
 
 CPU = torch.device("cpu")
 ARCHITECTURE = Architecture((16, "relu"), "dropout", (8, "tanh"))

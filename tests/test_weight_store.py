@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from sknas import Architecture
-from sknas._weight_store import BigramWeightStore
+from sknas._search.weight_store import BigramWeightStore
 
 RELU = (4, "relu")
 TANH = (4, "tanh")

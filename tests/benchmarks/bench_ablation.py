@@ -22,7 +22,7 @@ from scipy.stats import t, wilcoxon
 from tables import load, names, split
 
 from sknas import NASMLPClassifier
-from sknas._strategies import ReinforceStrategy
+from sknas._search.strategies import ReinforceStrategy
 
 
 class ScreenedRandomStrategy(ReinforceStrategy):

@@ -38,8 +38,8 @@ from sklearn.datasets import load_digits, make_classification
 from sklearn.model_selection import train_test_split
 
 from sknas import PAPER_SETTINGS, NASMLPClassifier
-from sknas._trainer import Trainer
-from sknas._training import TrainingData, TrainingJob, TrainingSettings
+from sknas._engine.stack import TrainingData, TrainingJob, TrainingSettings
+from sknas._engine.trainer import Trainer
 
 # Nothing but training: no finalists, hardly a refit, no early end.
 FIXED = {

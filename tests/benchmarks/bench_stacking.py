@@ -17,7 +17,7 @@ import torch
 from machine import describe
 
 from sknas import Architecture
-from sknas._training import TrainingData, TrainingJob, TrainingSettings, train_stack
+from sknas._engine.stack import TrainingData, TrainingJob, TrainingSettings, train_stack
 
 SIZES = {
     "small, 128-64": (128, 64),

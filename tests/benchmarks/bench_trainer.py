@@ -35,10 +35,10 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.preprocessing import StandardScaler
 
 from sknas import Architecture
-from sknas._prediction import predict_log_probabilities
+from sknas._engine.stack import TrainingData, TrainingJob, TrainingSettings
+from sknas._engine.trainer import Trainer
+from sknas._model.ensemble import predict_log_probabilities
 from sknas._space import SearchSpace
-from sknas._trainer import Trainer
-from sknas._training import TrainingData, TrainingJob, TrainingSettings
 
 LEARNING_RATE = 1e-3
 

@@ -13,12 +13,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sknas._baselines import Baseline, ConstantBaseline, MovingAverageBaseline
-from sknas._controller import LSTMController
 from sknas._device import single_thread
-from sknas._predictor import AccuracyPredictor
+from sknas._search.strategies.base import SearchStrategy
+from sknas._search.strategies.baselines import (
+    Baseline,
+    ConstantBaseline,
+    MovingAverageBaseline,
+)
+from sknas._search.strategies.controller import LSTMController
+from sknas._search.strategies.predictor import AccuracyPredictor
 from sknas._space import Architecture
-from sknas._strategies._base import SearchStrategy
 
 _MAX_GRADIENT_NORM = 5.0
 # Steps on the predictor's unit alone after each joint update: it costs next to

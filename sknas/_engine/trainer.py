@@ -17,15 +17,15 @@ from typing import TypeAlias
 import joblib
 import torch
 
-from sknas._grouping import cost_model, group, n_useful_threads
-from sknas._space import Architecture
-from sknas._training import (
+from sknas._engine.grouping import cost_model, group, n_useful_threads
+from sknas._engine.stack import (
     TrainingData,
     TrainingJob,
     TrainingResult,
     TrainingSettings,
     train_stack,
 )
+from sknas._space import Architecture
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sknas._engine.stack import TrainingJob, TrainingResult
+from sknas._engine.trainer import Trainer
 from sknas._space import Architecture
-from sknas._trainer import Trainer
-from sknas._training import TrainingJob, TrainingResult
 from sknas._typing import Weights
 
 

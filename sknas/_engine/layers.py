@@ -178,7 +178,7 @@ def _rounded(tensor: Tensor) -> Tensor:
 
 
 class OutputLayer:
-    """The output layer's part in a step, with rows last: see `sknas._network`.
+    """The output layer's part in a step, with rows last: see `sknas._engine.network`.
 
     Parameters
     ----------

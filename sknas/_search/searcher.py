@@ -11,13 +11,13 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from sknas._evaluator import Candidate, Evaluation, Evaluator
-from sknas._history import FAILED, TRAINED, SearchHistory, Trial
-from sknas._metric import ValidationMetric
+from sknas._engine.evaluator import Candidate, Evaluation, Evaluator
 from sknas._progress import Progress
 from sknas._random import SeedSource
+from sknas._search.history import FAILED, TRAINED, SearchHistory, Trial
+from sknas._search.weight_store import BigramWeightStore
 from sknas._space import Architecture, SearchSpace
-from sknas._weight_store import BigramWeightStore
+from sknas._tasks.metric import ValidationMetric
 
 
 class Strategy(Protocol):

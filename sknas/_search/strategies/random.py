@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from sknas._search.strategies.base import SearchStrategy
 from sknas._space import Architecture
-from sknas._strategies._base import SearchStrategy
 
 
 class RandomStrategy(SearchStrategy):

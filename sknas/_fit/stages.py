@@ -13,15 +13,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from sknas._evaluator import Candidate, Evaluation, Evaluator
-from sknas._metric import ValidationMetric
-from sknas._preprocessing import TableEncoder
+from sknas._engine.evaluator import Candidate, Evaluation, Evaluator
+from sknas._engine.stack import TrainingData, TrainingSettings
+from sknas._engine.trainer import Trainer
 from sknas._progress import Progress
 from sknas._random import SeedSource
-from sknas._search import Choice, Finalist, Search, Strategy, validated
+from sknas._search.searcher import Choice, Finalist, Search, Strategy, validated
 from sknas._space import Architecture, SearchSpace
-from sknas._trainer import Trainer
-from sknas._training import TrainingData, TrainingSettings
+from sknas._table.encoder import TableEncoder
+from sknas._tasks.metric import ValidationMetric
 
 # Of the time that is left, what the search may take, and then the finalists.
 _SEARCH_SHARE = 0.4

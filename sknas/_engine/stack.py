@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 
 from sknas._device import has_fast_bfloat16, single_thread
-from sknas._grouping import cost_model
-from sknas._network import Output, SigmoidOutput, SoftmaxOutput, StackedMLP
-from sknas._optimizer import StackedAdam
-from sknas._recorded_step import RecordedStep
+from sknas._engine.grouping import cost_model
+from sknas._engine.network import Output, SigmoidOutput, SoftmaxOutput, StackedMLP
+from sknas._engine.optimizer import StackedAdam
+from sknas._engine.recorded_step import RecordedStep
 from sknas._space import Architecture
 from sknas._typing import Weights
 

@@ -20,8 +20,13 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
-from sknas._dropout import DropoutMasks
-from sknas._layers import ACTIVATIONS, BFloat16HiddenLayer, HiddenLayer, OutputLayer
+from sknas._engine.dropout import DropoutMasks
+from sknas._engine.layers import (
+    ACTIVATIONS,
+    BFloat16HiddenLayer,
+    HiddenLayer,
+    OutputLayer,
+)
 from sknas._space import Architecture
 from sknas._typing import Weights
 

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from sknas._network import StackedMLP
+from sknas._engine.network import StackedMLP
 
 
 class StackedAdam:

@@ -1,0 +1,1 @@
+"""Ask, train, tell, record."""

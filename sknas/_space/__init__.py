@@ -1,0 +1,17 @@
+"""What a network looks like, and the set of all that a search may visit."""
+
+from sknas._space.architecture import (
+    ACTIVATIONS,
+    Architecture,
+    Bigram,
+    canonical_activation,
+)
+from sknas._space.search_space import SearchSpace
+
+__all__ = [
+    "ACTIVATIONS",
+    "Architecture",
+    "Bigram",
+    "SearchSpace",
+    "canonical_activation",
+]

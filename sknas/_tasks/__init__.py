@@ -1,0 +1,1 @@
+"""What the target is, and all that follows from it."""
