@@ -10,7 +10,8 @@ import torch
 from scipy import sparse
 from sklearn.exceptions import NotFittedError
 
-from sknas import Architecture, NASMLPClassifier, _trainer
+from sknas import Architecture, NASMLPClassifier
+from sknas._engine import trainer as _trainer
 from sknas._engine.stack import TrainingData
 from sknas._sklearn import InvalidParameterError
 

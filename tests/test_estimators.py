@@ -460,7 +460,7 @@ def test_rows_are_predicted_alike_in_chunks_and_alone(
     X, y = three_class_table
     classifier = NASMLPClassifier(**fast).fit(X, y)
     whole = classifier.predict_proba(X)
-    monkeypatch.setattr("sknas._prediction._CHUNK", 7)
+    monkeypatch.setattr("sknas._model.ensemble._CHUNK", 7)
     np.testing.assert_allclose(classifier.predict_proba(X), whole, rtol=1e-12)
 
 

@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from sknas import Architecture, _network
+from sknas import Architecture
+from sknas._engine import network as _network
 from sknas._engine.layers import ACTIVATIONS as ACTIVATIONS_IN_PLACE
 from sknas._engine.network import SigmoidOutput, SoftmaxOutput, StackedMLP
 from sknas._space import ACTIVATIONS

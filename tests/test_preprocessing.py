@@ -391,7 +391,7 @@ def test_rows_are_encoded_alike_in_chunks_and_alone(mixed_frame, monkeypatch):
     X, _ = mixed_frame
     encoder = TableEncoder().fit(X)
     whole = encoder.transform(X)
-    monkeypatch.setattr("sknas._preprocessing._CHUNK", 7)
+    monkeypatch.setattr("sknas._table.encoder._CHUNK", 7)
     np.testing.assert_array_equal(encoder.transform(X), whole)
     for row in (0, 17, 59):
         np.testing.assert_array_equal(encoder.transform(X.iloc[[row]]), whole[[row]])

@@ -5,7 +5,8 @@ import warnings
 import numpy as np
 import pytest
 
-from sknas import Architecture, NASMLPClassifier, SearchSpace, _trainer
+from sknas import Architecture, NASMLPClassifier, SearchSpace
+from sknas._engine import trainer as _trainer
 from sknas._engine.evaluator import Evaluator
 from sknas._engine.stack import TrainingData, TrainingResult, TrainingSettings
 from sknas._progress import Progress

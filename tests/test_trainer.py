@@ -11,8 +11,9 @@ import pytest
 import torch
 from sklearn.datasets import make_blobs
 
-from sknas import Architecture, _trainer
+from sknas import Architecture
 from sknas._device import single_thread
+from sknas._engine import trainer as _trainer
 from sknas._engine.stack import TrainingData, TrainingJob, TrainingSettings
 from sknas._engine.trainer import Trainer
 

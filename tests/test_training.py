@@ -8,7 +8,8 @@ import pytest
 import torch
 from sklearn.datasets import make_blobs
 
-from sknas import Architecture, _training
+from sknas import Architecture
+from sknas._engine import stack as _training
 from sknas._engine.dropout import DropoutMasks
 from sknas._engine.grouping import CPU as CPU_MODEL
 from sknas._engine.grouping import CUDA as CUDA_MODEL

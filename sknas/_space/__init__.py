@@ -6,12 +6,16 @@ from sknas._space.architecture import (
     Bigram,
     canonical_activation,
 )
+from sknas._space.candidate import Candidate, Outcome, Proposal
 from sknas._space.search_space import SearchSpace
 
 __all__ = [
     "ACTIVATIONS",
     "Architecture",
     "Bigram",
+    "Candidate",
+    "Outcome",
+    "Proposal",
     "SearchSpace",
     "canonical_activation",
 ]

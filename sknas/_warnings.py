@@ -1,0 +1,28 @@
+"""Warnings that point at the user's line, however deep they come from."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from pathlib import Path
+from types import FrameType
+
+_PACKAGE = str(Path(__file__).parent)
+
+
+def warn(message: str, category: type[Warning] = UserWarning) -> None:
+    """Warn of something, at the first line outside of this package.
+
+    Parameters
+    ----------
+    message : str
+        What the user should know.
+    category : type, default=UserWarning
+        Class of the warning.
+    """
+    level = 1
+    frame: FrameType | None = sys._getframe(0)
+    while frame is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+        frame = frame.f_back
+        level += 1
+    warnings.warn(message, category, stacklevel=level)
