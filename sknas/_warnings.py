@@ -7,7 +7,10 @@ import warnings
 from pathlib import Path
 from types import FrameType
 
-_PACKAGE = str(Path(__file__).parent)
+import sklearn.base
+
+# scikit-learn's decorator of `fit` stands between the user's line and this package.
+_INSIDE = (str(Path(__file__).parent), str(sklearn.base.__file__))
 
 
 def warn(message: str, category: type[Warning] = UserWarning) -> None:
@@ -22,7 +25,7 @@ def warn(message: str, category: type[Warning] = UserWarning) -> None:
     """
     level = 1
     frame: FrameType | None = sys._getframe(0)
-    while frame is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+    while frame is not None and frame.f_code.co_filename.startswith(_INSIDE):
         frame = frame.f_back
         level += 1
     warnings.warn(message, category, stacklevel=level)
