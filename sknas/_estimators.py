@@ -2,37 +2,23 @@
 
 from __future__ import annotations
 
-import copy
-import time
 from collections.abc import Callable
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils.validation import check_is_fitted
+from sklearn.base import ClassifierMixin
 
-from sknas._random import SeedSource
-from sknas._sklearn import (
-    HasMethods,
-    Interval,
-    InvalidParameterError,
-    StrOptions,
-    fit_context,
-    safe_indexing,
-)
+from sknas._base import BaseNASMLP
+from sknas._sklearn import HasMethods, Interval, StrOptions, fit_context
 from sknas._space import Architecture
 
-# Everything that needs torch is imported by the methods that train, so that neither
-# importing this package nor predicting from a pickle pays for it.
 if TYPE_CHECKING:
-    from sknas._engine.evaluator import Evaluation
-    from sknas._engine.stack import TrainingData
-    from sknas._search.searcher import Choice, Search, Strategy
+    from sknas._tasks.task import Task
 
 
-class NASMLPClassifier(ClassifierMixin, BaseEstimator):
+class NASMLPClassifier(ClassifierMixin, BaseNASMLP):
     """Multilayer perceptron that searches for its own architecture.
 
     ``fit`` encodes the table, lets an LSTM controller propose architectures, trains
@@ -256,9 +242,10 @@ class NASMLPClassifier(ClassifierMixin, BaseEstimator):
         ``time``, the training's seconds; ``rank_score``, 1 for the best score.
 
     finalist_results_ : dict of ndarray
-        One row a finalist: ``index`` in `search_results_`, ``architecture``,
+        One row for each finalist: ``index`` in `search_results_`, ``architecture``,
         ``encoding`` of the numbers, ``max_iter``, ``score``, ``loss``, ``n_iter``,
-        ``time``, ``chosen``, which one of them is. Empty without finalists.
+        ``time``, and ``chosen``, which is true of one of them. Without finalists the
+        columns are empty.
 
     round_results_ : dict of ndarray
         One row a round: ``round``, ``n_trials``, ``mean_score``, ``best_score``,
@@ -268,23 +255,21 @@ class NASMLPClassifier(ClassifierMixin, BaseEstimator):
     classes_ : ndarray of shape (n_classes,)
         Labels, sorted.
 
+    ensemble_ : FittedEnsemble
+        The networks that predict: ``ensemble_.members`` lists them, each with its
+        ``architecture``, ``coefs``, ``intercepts`` and ``weight``.
+
     coefs_ : list of ndarray of shape (n_in, n_out)
-        Weights of each layer of the first of the `n_ensemble` networks. ``coefs_[0]``
-        has one row a column of the encoded table.
+        Weights of each layer of the first member. ``coefs_[0]`` has one row for each
+        column of the encoded table.
 
     intercepts_ : list of ndarray of shape (n_out,)
-        Biases of each layer of the first network.
-
-    ensemble_coefs_ : list of ndarray of shape (n_ensemble, n_in, n_out)
-        Weights of each layer of all networks.
-
-    ensemble_intercepts_ : list of ndarray of shape (n_ensemble, n_out)
-        Biases of each layer of all networks.
+        Biases of each layer of the first member.
 
     temperature_ : float
-        What the output layer's weights and biases were divided by, so that predicted
-        probabilities come true as often as they say: the value of the least log loss
-        on the validation rows. 1 without finalists.
+        What the logarithms of the members' averaged probabilities are divided by, so
+        that probabilities come true as often as they say: the value of the least log
+        loss on the validation rows. 1 without finalists.
 
     encoder_ : TableEncoder
         Turns a table into the matrix that the network sees.
@@ -333,6 +318,9 @@ class NASMLPClassifier(ClassifierMixin, BaseEstimator):
 
     refit_time_ : float
         Seconds of the refit.
+
+    interrupted_ : {'search', 'selection', 'refit'} or None
+        The stage in which Ctrl-C ended the fit; None if it ran to its end.
 
     See Also
     --------
@@ -430,7 +418,7 @@ class NASMLPClassifier(ClassifierMixin, BaseEstimator):
         activations: tuple[str, ...] = ("relu", "elu", "tanh", "sigmoid"),
         max_layers: int = 7,
         dropout: float = 0.2,
-        search_strategy: str | Strategy = "reinforce",
+        search_strategy: str | Any = "reinforce",
         n_rounds: int = 5,
         n_architectures: int = 8,
         search_epochs: int = 15,
@@ -520,12 +508,6 @@ class NASMLPClassifier(ClassifierMixin, BaseEstimator):
         self.random_state = random_state
         self.verbose = verbose
 
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = True
-        tags.input_tags.sparse = True
-        return tags
-
     @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: Any, y: ArrayLike) -> NASMLPClassifier:
         """Search for an architecture and train it.
@@ -548,67 +530,14 @@ class NASMLPClassifier(ClassifierMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If a parameter, X or y is not valid, before anything is trained; if the
-            loss of every child became NaN or infinite.
+            If a parameter, X or y is not valid, before anything is trained; if every
+            child failed.
+        KeyboardInterrupt
+            After Ctrl-C. From the first trial on, the best that there is has been
+            published before: the estimator predicts, and `interrupted_` names the
+            stage.
         """
-        from sknas._device import resolve_device
-        from sknas._fit import validation as _validation
-        from sknas._fit.stages import Fitting
-        from sknas._tasks.metric import ValidationMetric
-        from sknas._tasks.splits import split_rows
-
-        began = time.perf_counter()
-        # 1. Validate.
-        space = _validation.check_space(self)
-        first_architecture = _validation.check_first_architecture(self, space)
-        strategy = self._make_strategy()
-        device = resolve_device(self.device)
-        X = _validation.check_table(self, X, reset=True)
-        y = _validation.check_class_labels(self, X, y)
-        classes, codes = np.unique(y, return_inverse=True)
-        n_splits = _validation.check_n_splits(self, len(codes))
-        _validation.check_epoch_fractions(self)
-        seeds = SeedSource(self.random_state)
-        splits = split_rows(
-            codes, self.validation_fraction, seeds.seed("split"), n_splits
-        )
-        measured = [rows for _, rows in splits]
-        search_metric, metric = (
-            ValidationMetric(self.scoring, classes, safe_indexing(X, rows), codes[rows])
-            for rows in (measured[0], np.concatenate(measured))
-        )
-        search_metric.check()
-
-        # 2. Encode, search, choose, refit.
-        fitting = Fitting(
-            self,
-            X=X,
-            codes=codes,
-            n_classes=len(classes),
-            splits=splits,
-            metrics=(search_metric, metric),
-            seeds=seeds,
-            device=device,
-            began=began,
-        )
-        started = time.perf_counter()
-        search = fitting.search(space, strategy, first_architecture)
-        choice = fitting.choose(search)
-        chosen_at = time.perf_counter()
-        search.progress.stage(f"refitting {choice.evaluation.architecture}")
-        refitted = fitting.refit(choice)
-
-        # 3. Publish.
-        self.classes_ = classes
-        self.encoder_ = fitting.encoder
-        self.device_ = str(device)
-        self.search_time_ = chosen_at - started
-        self.refit_time_ = time.perf_counter() - chosen_at
-        self._publish_search(search, choice)
-        n_measured = len(search.history) + len(choice.finalists)
-        self.score_bound_ = metric.lower_bound(choice.score, n_measured, n_splits)
-        temperature = fitting.temperature(choice)
-        self._publish_networks(refitted, temperature, choice, fitting.data)
+        self._fit(X, y)
         return self
 
     def predict(self, X: Any) -> np.ndarray:
@@ -659,98 +588,7 @@ class NASMLPClassifier(ClassifierMixin, BaseEstimator):
         """
         return self._log_probabilities(X)
 
-    def _log_probabilities(self, X: Any) -> np.ndarray:
-        from sknas._fit.validation import check_table
-        from sknas._model.ensemble import predict_log_probabilities
+    def _make_task(self, X: Any, y: Any) -> Task:
+        from sknas._tasks.classification import Classification
 
-        check_is_fitted(self, "coefs_")
-        X = check_table(
-            self, X, reset=False, has_categories=self.encoder_.has_categories
-        )
-        return predict_log_probabilities(
-            self.encoder_.transform(X),
-            self.best_architecture_,
-            self.ensemble_coefs_,
-            self.ensemble_intercepts_,
-            self.out_activation_,
-        )
-
-    def _make_strategy(self) -> Strategy:
-        from sknas._search.strategies import RandomStrategy, ReinforceStrategy
-
-        if isinstance(self.search_strategy, type):
-            raise InvalidParameterError(
-                f"The 'search_strategy' parameter of {type(self).__name__} must be an "
-                f"object, not a class. Got {self.search_strategy!r} instead."
-            )
-        if not isinstance(self.search_strategy, str):
-            return copy.deepcopy(self.search_strategy)
-        if self.search_strategy == "random":
-            return RandomStrategy()
-        return ReinforceStrategy(
-            hidden_size=self.controller_hidden_size,
-            learning_rate=self.controller_learning_rate,
-            learning_rate_decay=self.controller_learning_rate_decay,
-            batch_size=self.controller_batch_size,
-            discount=self.controller_discount,
-            baseline=self.controller_baseline,
-            entropy=self.controller_entropy,
-            n_replays=self.controller_replays,
-            accuracy_predictor=bool(self.accuracy_predictor),
-            predictor_candidates=self.predictor_candidates,
-            predictor_bonus=self.predictor_bonus,
-        )
-
-    def _publish_search(self, search: Search, choice: Choice) -> None:
-        from sknas._search.history import columns_of
-
-        trials = search.history.trials
-        self.search_results_ = search.history.to_dict()
-        self.round_results_ = search.history.rounds_to_dict()
-        self.finalist_results_ = columns_of(
-            [
-                {
-                    "index": finalist.index,
-                    "architecture": trials[finalist.index].architecture,
-                    "encoding": finalist.encoding,
-                    "max_iter": finalist.max_iter,
-                    "score": finalist.score,
-                    "loss": finalist.evaluation.loss,
-                    "n_iter": finalist.evaluation.n_iter,
-                    "time": finalist.evaluation.time,
-                    "chosen": finalist.evaluation is choice.evaluation,
-                }
-                for finalist in choice.finalists
-            ]
-        )
-        self.best_index_ = choice.index
-        self.best_score_ = choice.score
-        self.best_architecture_ = choice.evaluation.architecture
-
-    def _publish_networks(
-        self,
-        refitted: Evaluation,
-        temperature: float,
-        choice: Choice,
-        data: TrainingData,
-    ) -> None:
-        layers = list(zip(*refitted.weights, strict=True))
-        coefs = [np.array([c for c, _ in copies], np.float64) for copies in layers]
-        biases = [np.array([b for _, b in copies], np.float64) for copies in layers]
-        coefs[-1] /= temperature
-        biases[-1] /= temperature
-        self.temperature_ = temperature
-        self.ensemble_coefs_ = coefs
-        self.ensemble_intercepts_ = biases
-        self.coefs_ = [copies[0] for copies in coefs]
-        self.intercepts_ = [copies[0] for copies in biases]
-        self.loss_curve_ = refitted.loss_curve
-        self.loss_ = self.loss_curve_[-1]
-        self.best_loss_ = min(self.loss_curve_)
-        self.validation_scores_ = choice.evaluation.validation_scores
-        self.best_validation_score_ = max(self.validation_scores_)
-        self.n_iter_ = refitted.n_iter
-        self.t_ = refitted.n_iter * refitted.networks[0].n_rows
-        self.n_layers_ = len(self.coefs_) + 1
-        self.n_outputs_ = data.n_outputs
-        self.out_activation_ = data.output.name
+        return Classification.from_target(self, X, y)

@@ -1,11 +1,9 @@
 """The stages of a fit, through the estimator: lengths, encodings, ensembles, time."""
 
-import time
-
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.datasets import make_classification, make_moons
+from sklearn.datasets import make_classification
 from sklearn.metrics import log_loss
 
 from sknas import NASMLPClassifier
@@ -107,41 +105,3 @@ def test_the_bound_is_below_the_score(fast, three_class_table):
     assert 0 <= classifier.score_bound_ < classifier.best_score_
     classifier.set_params(scoring="f1_macro").fit(*three_class_table)
     assert np.isnan(classifier.score_bound_)
-
-
-# Time.
-
-
-def test_max_time_ends_every_stage_in_time():
-    X, y = make_moons(4000, noise=0.3, random_state=0)
-    classifier = NASMLPClassifier(
-        n_rounds=1000, search_epochs=10, max_iter=10**6, max_time=4, random_state=0
-    )
-    start = time.perf_counter()
-    classifier.fit(X, y)
-    seconds = time.perf_counter() - start
-    # How near is a benchmark's question; a machine may be busy.
-    assert seconds < 30
-    assert len(classifier.round_results_["round"]) < 1000
-    assert 1 <= classifier.n_iter_ < 10**6
-    assert classifier.score(X, y) > 0.8
-
-
-def test_without_time_there_is_still_a_classifier(fast, three_class_table):
-    X, y = three_class_table
-    fast.update(n_rounds=50, max_iter=50)
-    classifier = NASMLPClassifier(**fast, max_time=1e-9).fit(X, y)
-    assert len(classifier.search_results_["score"]) >= 1
-    assert classifier.finalist_results_ == {}
-    assert classifier.predict_proba(X).shape == (90, 3)
-
-
-def test_time_that_is_never_short_changes_nothing(fast, three_class_table):
-    X, y = three_class_table
-    free = NASMLPClassifier(**fast).fit(X, y)
-    bounded = NASMLPClassifier(**fast, max_time=10_000).fit(X, y)
-    np.testing.assert_array_equal(free.predict_proba(X), bounded.predict_proba(X))
-    for key in ("architecture", "reward", "n_iter"):
-        np.testing.assert_array_equal(
-            free.search_results_[key], bounded.search_results_[key]
-        )

@@ -1,279 +1,261 @@
-"""The stages of a fit: search, choice, refit, within the time there is."""
+"""The stages of a fit: search, selection, refit, within the time there is."""
 
 from __future__ import annotations
 
-import contextlib
-import math
 import time
-import warnings
-from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 
-from sknas._engine.evaluator import Candidate, Evaluation, Evaluator
-from sknas._engine.stack import TrainingData, TrainingSettings
-from sknas._engine.trainer import Trainer
+from sknas._budget import Budget
+from sknas._engine.evaluator import Evaluation
+from sknas._fit.refit import Refit
+from sknas._fit.selection import Choice, Selection
+from sknas._fit.settings import FitSettings
+from sknas._fit.workbench import Workbench, affordable_rows
+from sknas._model.ensemble import FittedEnsemble, Member
 from sknas._progress import Progress
 from sknas._random import SeedSource
-from sknas._search.searcher import Choice, Finalist, Search, Strategy, validated
-from sknas._space import Architecture, SearchSpace
+from sknas._search.history import SearchHistory
+from sknas._search.searcher import AskTellSearcher, Problem
+from sknas._sklearn import safe_indexing
 from sknas._table.encoder import TableEncoder
-from sknas._tasks.metric import ValidationMetric
+from sknas._tasks.task import Task
+from sknas._warnings import warn
 
-# Of the time that is left, what the search may take, and then the finalists.
+# Of the time that is left, what the search may take, and then the selection.
 _SEARCH_SHARE = 0.4
-_FINALISTS_SHARE = 0.5
+_SELECTION_SHARE = 0.5
 
 
-class Fitting:
-    """What the stages of one fit have in common.
+@dataclass(frozen=True)
+class FitResult:
+    """What a fit came to, for the estimator to publish.
+
+    ``networks`` are those that the ensemble is made of. ``interrupt`` is what ended the
+    fit before its end, and ``interrupted_stage`` where.
+    """
+
+    task: Task
+    encoder: TableEncoder
+    history: SearchHistory
+    choice: Choice
+    networks: Evaluation
+    ensemble: FittedEnsemble
+    score_bound: float
+    search_time: float
+    refit_time: float
+    interrupt: KeyboardInterrupt | None
+    interrupted_stage: str | None
+
+
+class Fit:
+    """One fit on its way through the stages.
+
+    From the first trained trial on there is something worth publishing: an interrupt
+    ends the stages, and `result` is made of what there is then, without training more.
 
     Parameters
     ----------
-    estimator : estimator
-        Has the parameters of ``NASMLPClassifier``, all of them valid.
+    settings : FitSettings
+        Of every stage.
     X : DataFrame, ndarray or sparse matrix of shape (n_rows, n_columns)
         The validated table.
-    codes : ndarray of shape (n_rows,)
-        Class codes.
-    n_classes : int
-        How many classes there are.
-    splits : list of (training, validation)
-        Rows of each fold.
-    metrics : pair of ValidationMetric
-        The search's, of the first fold's validation rows, and that of the choice, of
-        those of all folds, one after another.
-    seeds : SeedSource
-        Names every seed.
+    given_X : array-like of shape (n_rows, n_columns)
+        The table as the user gave it, for scorers that look at it.
+    task : Task
+        The target.
     device : torch.device
         Where networks are trained.
-    began : float
-        When the fit did, of ``time.perf_counter()``.
-
-    Attributes
-    ----------
-    encoder : TableEncoder
-        As the choice needs it.
-    data : TrainingData
-        All rows, encoded.
+    seeds : SeedSource
+        Names every seed.
+    budget : Budget
+        Of the whole fit.
     """
 
     def __init__(
         self,
-        estimator: Any,
-        *,
+        settings: FitSettings,
         X: Any,
-        codes: np.ndarray,
-        n_classes: int,
-        splits: Sequence[tuple[np.ndarray, np.ndarray]],
-        metrics: tuple[ValidationMetric, ValidationMetric],
-        seeds: SeedSource,
+        given_X: Any,
+        task: Task,
+        *,
         device: torch.device,
-        began: float,
+        seeds: SeedSource,
+        budget: Budget,
     ) -> None:
-        self._estimator = estimator
-        self.encoder = TableEncoder(estimator.encoding, seeds.seed("encoder"))
-        encoded = self.encoder.fit_transform(X, codes, np.float32)
-        self.data = TrainingData(encoded, codes, n_classes)
-        self._splits = splits
-        self._folds = [self.data.split(*rows) for rows in splits]
-        self._search_metric, self._metric = metrics
-        self._seeds = seeds
+        self._settings, self._budget, self._seeds = settings, budget, seeds
         self._device = device
-        max_time = estimator.max_time
-        self._deadline = math.inf if max_time is None else began + max_time
-
-    def _time_left(self) -> float:
-        return self._deadline - time.perf_counter()
-
-    def search(
-        self,
-        space: SearchSpace,
-        strategy: Strategy,
-        first_architecture: Architecture | None,
-    ) -> Search:
-        """Run the search to its end, or to that of its time."""
-        estimator = self._estimator
-        settings = self._settings(
-            len(self._folds[0].X),
-            estimator.search_epochs,
-            estimator.search_n_iter_no_change,
+        sample = affordable_rows(
+            X,
+            task,
+            encoding=settings.encoding,
+            random_state=seeds.seed("sample"),
+            budget=budget,
         )
-        n_trials = estimator.n_rounds * estimator.n_architectures
-        search = Search(
-            space=space,
-            strategy=strategy,
-            # More folds would hardly rank better, and cost as many times as much.
-            evaluator=Evaluator(self._trainer(self._folds[:1], settings)),
-            metric=self._search_metric,
-            seeds=self._seeds,
-            n_rounds=estimator.n_rounds,
-            n_architectures=estimator.n_architectures,
-            first_architecture=first_architecture,
-            weight_sharing=bool(estimator.weight_sharing),
-            max_time=_SEARCH_SHARE * self._time_left(),
-            progress=Progress(n_trials, estimator.verbose),
+        if sample is not None:
+            X, given_X = safe_indexing(X, sample), safe_indexing(given_X, sample)
+            task = task.subset(sample)
+        self._task = task
+        self._splits = task.split(
+            settings.validation_fraction,
+            seeds.seed("split"),
+            settings.n_folds(task.n_rows),
         )
+        validation_rows = [rows for _, rows in self._splits]
+        # The search measures on the first fold, the selection on all of them.
+        self._search_metric, self._metric = (
+            task.metric(settings.scoring, given_X, rows)
+            for rows in (validation_rows[0], np.concatenate(validation_rows))
+        )
+        self._search_metric.check()
+        self._X = X
+        self._stage = "search"
+        self._choice: Choice | None = None
+        self._refit: Refit | None = None
+        self._interrupt: KeyboardInterrupt | None = None
+
+    def run(self) -> FitResult:
+        """Run the stages and return what they came to.
+
+        Raises
+        ------
+        ValueError
+            If every child failed.
+        KeyboardInterrupt
+            If there was an interrupt before the first trial was recorded.
+        """
+        self._prepare()
+        started = time.monotonic()
+        refit_started = None
         try:
-            search.run()
+            with torch.inference_mode(mode=False):
+                self._search()
+                self._select()
+                refit_started = time.monotonic()
+                self._train_choice()
+        except KeyboardInterrupt as interrupt:
+            if self._searcher.best is None:
+                raise
+            self._interrupt = interrupt
         finally:
-            search.progress.close()
-        return search
+            self._progress.close()
+        ended = time.monotonic()
+        refit_started = ended if refit_started is None else refit_started
+        return self._result(refit_started - started, ended - refit_started)
 
-    def choose(self, search: Search) -> Choice:
-        """Train the finalists, choose among them, and then how to encode numbers."""
-        estimator = self._estimator
-        if not estimator.n_finalists:
-            return search.choose([], self._metric, 0)
-        search.progress.stage("training the finalists again")
-        max_time = _FINALISTS_SHARE * self._time_left()
-        deadline = time.perf_counter() + max_time
-        has_ramps = self.encoder.ramps_ is not None
-        choice = search.choose(
-            [self._finalists(self._folds, max_iter) for max_iter in self._epochs()],
-            self._metric,
-            estimator.n_finalists,
-            max_time,
-            "piecewise" if has_ramps else estimator.encoding.replace("auto", "scale"),
-        )
-        decides = estimator.encoding == "auto" and has_ramps
-        if decides and choice.finalists:
-            choice = self._choose_encoding(choice, deadline - time.perf_counter())
-        return choice
-
-    def _epochs(self) -> list[int]:
-        """Return the numbers of epochs to choose from, the longest training last."""
-        estimator = self._estimator
-        epochs = {
-            max(round(fraction * estimator.max_iter), 1)
-            for fraction in estimator.epoch_fractions
-        }
-        return sorted(epochs)
-
-    def _finalists(self, folds: Sequence[TrainingData], max_iter: int) -> Evaluator:
-        """Return what trains finalists."""
-        settings = self._settings(
-            len(folds[0].X), max_iter, self._estimator.n_iter_no_change
-        )
-        return Evaluator(self._trainer(folds, settings))
-
-    def _choose_encoding(self, choice: Choice, max_time: float) -> Choice:
-        """Train the choice without ramps too, and drop them if that is better.
-
-        Ramps help where the classes hang on thresholds of single columns. Where they
-        hang on smooth combinations of many, ramps are more to overfit with.
-        """
-        columns = np.flatnonzero(self.encoder.plain_columns_)
-        plain = replace(self.data, X=np.ascontiguousarray(self.data.X[:, columns]))
-        folds = [plain.split(*rows) for rows in self._splits]
-        finalists = self._finalists(folds, choice.max_iter)
-        architecture = choice.evaluation.architecture
-        seed = self._seeds.seed("finalist", architecture)
-        evaluation = None
-        if max_time > 0:
-            with contextlib.suppress(KeyboardInterrupt):
-                evaluations = finalists.evaluate(
-                    [Candidate(architecture, seed)], max_time
-                )
-                _, evaluation = next(evaluations, (0, None))
-        if evaluation is None or evaluation.failed:
-            return choice
-        candidates = [validated(choice.evaluation), validated(evaluation)]
-        score = self._metric.score(candidates[1])
-        finalist = Finalist(choice.index, "scale", choice.max_iter, evaluation, score)
-        choice = replace(choice, finalists=[*choice.finalists, finalist])
-        if self._metric.best(candidates, None) == 0:
-            return choice
-        self.data = plain
-        self.encoder.drop_ramps()
-        return replace(choice, score=score, evaluation=evaluation)
-
-    def refit(self, choice: Choice) -> Evaluation:
-        """Train the choice on all rows; should that fail, keep what there is."""
-        estimator = self._estimator
-        architecture = choice.evaluation.architecture
-        # The epochs that were best for the finalist, on the finalist's schedule.
-        schedule, epochs = estimator.max_iter, estimator.max_iter
-        if choice.finalists:
-            schedule, epochs = choice.max_iter, choice.evaluation.best_iter
-        settings = self._settings(len(self.data.X), epochs, schedule_iter=schedule)
-        inherited = None
-        if estimator.refit == "fine-tune":
-            validated = choice.evaluation.weights
-            n_copies = estimator.n_ensemble
-            inherited = [validated[i % len(validated)] for i in range(n_copies)]
-        candidate = Candidate(
-            architecture, self._seeds.seed("refit", architecture), inherited
-        )
-        trainer = self._trainer([self.data], settings)
-        evaluator = Evaluator(trainer, estimator.n_ensemble)
-        max_time = self._time_left()
-        if max_time <= 0:
-            return choice.evaluation
-        try:
-            ((_, evaluation),) = evaluator.evaluate([candidate], max_time)
-        except KeyboardInterrupt:
-            return self._instead_of_refit(choice, "The refit was interrupted")
-        if not evaluation.weights:
-            what = "The loss of the refit became NaN or infinite"
-            return self._instead_of_refit(choice, what)
-        return evaluation
-
-    def _instead_of_refit(self, choice: Choice, what: str) -> Evaluation:
-        warnings.warn(
-            f"{what}; the network has the weights that its architecture had in "
-            "validation.",
-            UserWarning,
-            stacklevel=5,
-        )
-        return choice.evaluation
-
-    def temperature(self, choice: Choice) -> float:
-        """Return what to divide logits by, so that probabilities mean what they say.
-
-        1 without finalists: those who only ran for a few epochs do not tell.
-        """
-        if not choice.finalists or choice.evaluation.probabilities is None:
-            return 1.0
-        return self._metric.temperature(choice.evaluation.probabilities)
-
-    def _trainer(
-        self, folds: Sequence[TrainingData], settings: TrainingSettings
-    ) -> Trainer:
-        return Trainer(
-            folds,
-            settings,
-            seed=self._seeds.seed("order of rows"),
+    def _prepare(self) -> None:
+        """Encode the table, and set up the stages."""
+        settings = self._settings
+        self._workbench = Workbench(
+            self._X,
+            self._task,
+            self._splits,
+            encoding=settings.encoding,
+            seeds=self._seeds,
             device=self._device,
-            n_jobs=self._estimator.n_jobs,
+            n_jobs=settings.n_jobs,
+        )
+        del self._X
+        n_trials = settings.search.n_rounds * settings.search.n_architectures
+        self._progress = Progress(n_trials, settings.verbose)
+        folds = self._workbench.folds(self._workbench.search_view)
+        self._problem = Problem(
+            settings.space,
+            # More folds would hardly rank better, and cost as many times as much.
+            self._workbench.evaluator(folds[:1], settings.training),
+            self._search_metric,
+            self._seeds,
+            settings.first_architecture,
+        )
+        self._searcher = AskTellSearcher(
+            settings.strategy, settings.search, self._progress
+        )
+        self._selection = Selection(
+            self._searcher,
+            self._problem,
+            settings.selection,
+            settings.training,
+            self._workbench,
+            self._metric,
+            self._progress,
         )
 
-    def _settings(
-        self,
-        n_rows: int,
-        max_iter: int,
-        n_iter_no_change: int | None = None,
-        schedule_iter: int | None = None,
-    ) -> TrainingSettings:
-        estimator = self._estimator
-        batch_size = estimator.batch_size
-        if isinstance(batch_size, str):
-            batch_size = min(max(2 ** int(math.log2(max(n_rows / 8, 1))), 16), 256)
-        return TrainingSettings(
-            max_iter=int(max_iter),
-            batch_size=int(min(batch_size, n_rows)),
-            learning_rate_init=float(estimator.learning_rate_init),
-            learning_rate=estimator.learning_rate,
-            solver=estimator.solver,
-            alpha=float(estimator.alpha),
-            label_smoothing=float(estimator.label_smoothing),
-            dropout=float(estimator.dropout),
-            n_iter_no_change=n_iter_no_change,
-            beta_1=float(estimator.beta_1),
-            beta_2=float(estimator.beta_2),
-            epsilon=float(estimator.epsilon),
-            schedule_iter=schedule_iter,
+    def _search(self) -> None:
+        self._searcher.run(self._problem, self._budget.share(_SEARCH_SHARE))
+
+    def _select(self) -> None:
+        self._stage = "selection"
+        try:
+            self._selection.run(self._budget.share(_SELECTION_SHARE))
+        except Exception as error:  # noqa: BLE001 (the user's scorer may raise any)
+            warn(
+                f"The selection ended with {type(error).__name__}: {error}. The choice "
+                "is among what had been trained before."
+            )
+
+    def _train_choice(self) -> None:
+        choice = self._choose()
+        self._stage = "refit"
+        self._progress.stage(f"refitting {choice.evaluation.architecture}")
+        settings = self._settings
+        self._refit = Refit(
+            choice, self._problem, settings.refit, settings.training, self._workbench
         )
+        self._refit.run(self._budget)
+
+    def _choose(self) -> Choice:
+        """Choose once; where the scorer fails now, the best trial of the search."""
+        if self._choice is None:
+            try:
+                self._choice = self._selection.choice()
+            except Exception as error:  # noqa: BLE001 (as above)
+                warn(
+                    f"The choice ended with {type(error).__name__}: {error}. The best "
+                    "trial of the search is taken."
+                )
+                self._choice = self._selection.best_trial()
+        return self._choice
+
+    def _result(self, search_time: float, refit_time: float) -> FitResult:
+        """Make a fitted ensemble of what there is."""
+        choice = self._choose()
+        networks = choice.evaluation
+        if self._refit is not None:
+            networks = self._refit.networks()
+        encoder = self._workbench.encoder
+        encoder.restrict(choice.view)
+        ensemble = FittedEnsemble(
+            [Member(networks.architecture, layers) for layers in networks.weights],
+            self._task.output.name,
+            self._temperature(choice),
+        )
+        return FitResult(
+            task=self._task,
+            encoder=encoder,
+            history=self._searcher.history,
+            choice=choice,
+            networks=networks,
+            ensemble=ensemble,
+            score_bound=self._score_bound(choice),
+            search_time=search_time,
+            refit_time=refit_time,
+            interrupt=self._interrupt,
+            interrupted_stage=None if self._interrupt is None else self._stage,
+        )
+
+    def _temperature(self, choice: Choice) -> float:
+        """Return the temperature of the least log loss on the validation rows.
+
+        1 without finalists: networks that were trained for a few epochs do not tell.
+        """
+        predictions = choice.evaluation.predictions
+        if choice.position is None or predictions is None:
+            return 1.0
+        return self._metric.temperature(predictions)
+
+    def _score_bound(self, choice: Choice) -> float:
+        n_measured = len(self._searcher.history) + len(self._selection.finalists)
+        return self._metric.lower_bound(choice.score, n_measured, len(self._splits))

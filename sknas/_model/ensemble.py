@@ -1,116 +1,172 @@
-"""A trained network in numpy: predicting needs no torch, and no GPU."""
+"""A fitted ensemble in numpy: predicting needs no torch, and no GPU."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import expit, log_softmax, logsumexp
+from scipy.special import logsumexp
 
+from sknas._model.activations import HIDDEN, LOG_PROBABILITIES
 from sknas._space import Architecture
+from sknas._typing import Weights
 
-# Rows passed through the network at once: what lies between one layer and the next
+# Rows passed through a network at once: what lies between one layer and the next
 # stays in the cache, and the memory is bounded.
 _CHUNK = 1024
 
 
-def _relu_(z: np.ndarray) -> None:
-    np.maximum(z, 0, out=z)
-
-
-def _elu_(z: np.ndarray) -> None:
-    # max(z, exp(z) - 1) where z is below 0, and z elsewhere.
-    np.maximum(z, np.expm1(np.minimum(z, 0)), out=z)
-
-
-def _tanh_(z: np.ndarray) -> None:
-    np.tanh(z, out=z)
-
-
-def _sigmoid_(z: np.ndarray) -> None:
-    expit(z, out=z)
-
-
-# In place, as large tables would otherwise be allocated at every layer.
-_ACTIVATIONS: dict[str, Callable[[np.ndarray], None]] = {
-    "sigmoid": _sigmoid_,
-    "tanh": _tanh_,
-    "relu": _relu_,
-    "elu": _elu_,
-}
-
-
-def predict_log_probabilities(
-    X: np.ndarray,
-    architecture: Architecture,
-    coefs: Sequence[np.ndarray],
-    intercepts: Sequence[np.ndarray],
-    out_activation: str,
-) -> np.ndarray:
-    """Average the probabilities of an ensemble of networks of one architecture.
-
-    With 64 bits: with 32, the result of a row would depend on the rows beside it.
+@dataclass(frozen=True, eq=False)
+class Member:
+    """One network of an ensemble.
 
     Parameters
     ----------
-    X : ndarray of shape (n_rows, n_columns)
-        The encoded table.
     architecture : Architecture
-        Names the activations.
-    coefs : sequence of ndarray of shape (n_networks, n_in, n_out)
-        Weights of each layer.
-    intercepts : sequence of ndarray of shape (n_networks, n_out)
-        Biases of each layer.
-    out_activation : {'logistic', 'softmax'}
-        ``'logistic'`` is one unit, for the second of two classes.
-
-    Returns
-    -------
-    ndarray of shape (n_rows, n_classes)
-        Logarithms of the averages, one column a class.
+        Its hidden layers.
+    layers : sequence of (ndarray, ndarray)
+        Weights of shape (n_in, n_out) and biases of shape (n_out,), one pair for each
+        layer, the output layer included.
+    weight : float, default=1.0
+        Its share in the average, relative to the other members.
+    columns : ndarray of int or None, default=None
+        The columns of the encoded table that the network sees; None for all.
     """
-    names = [activation for _, activation in architecture.dense_layers]
-    n_networks, n_outputs = intercepts[-1].shape
-    n_classes = 2 if out_activation == "logistic" else n_outputs
-    log_p = np.empty((len(X), n_classes))
-    for start in range(0, len(X), _CHUNK):
-        rows = slice(start, start + _CHUNK)
-        hidden = np.matmul(X[rows], coefs[0])
-        hidden += intercepts[0][:, None]
-        for name, coef, intercept in zip(names, coefs[1:], intercepts[1:], strict=True):
-            _ACTIVATIONS[name](hidden)
-            hidden = np.matmul(hidden, coef)
-            hidden += intercept[:, None]
-        of_networks = log_probabilities(hidden, out_activation)
-        log_p[rows] = of_networks[0] if n_networks == 1 else _log_mean(of_networks)
-    return log_p
+
+    architecture: Architecture
+    layers: Sequence[Weights]
+    weight: float = 1.0
+    columns: np.ndarray | None = None
+
+    @property
+    def coefs(self) -> list[np.ndarray]:
+        """The weights of each layer, of shape (n_in, n_out)."""
+        return [coef for coef, _ in self.layers]
+
+    @property
+    def intercepts(self) -> list[np.ndarray]:
+        """The biases of each layer, of shape (n_out,)."""
+        return [intercept for _, intercept in self.layers]
 
 
-def _log_mean(log_p: np.ndarray) -> np.ndarray:
-    """Average probabilities over the first axis, without losing the smallest."""
-    total: np.ndarray = logsumexp(log_p, axis=0)
-    total -= math.log(len(log_p))
-    return total
+class _Stack:
+    """Members of one architecture and one view of the table, computed together."""
+
+    def __init__(self, members: Sequence[Member]) -> None:
+        self.architecture = members[0].architecture
+        self.columns = members[0].columns
+        self.weights = np.array([member.weight for member in members])
+        # One array for each layer, (n_members, n_in, n_out) and (n_members, n_out).
+        # With 64 bits: with 32, the result of a row would depend on the rows beside it.
+        self.coefs = [
+            np.array(coefs, np.float64)
+            for coefs in zip(*(member.coefs for member in members), strict=True)
+        ]
+        self.intercepts = [
+            np.array(biases, np.float64)
+            for biases in zip(*(member.intercepts for member in members), strict=True)
+        ]
+
+    def members(self) -> Iterator[Member]:
+        """Yield the members again, as views of the stacked arrays."""
+        for position, weight in enumerate(self.weights.tolist()):
+            layers = [
+                (coefs[position], biases[position])
+                for coefs, biases in zip(self.coefs, self.intercepts, strict=True)
+            ]
+            yield Member(self.architecture, layers, weight, self.columns)
+
+    def logits(self, X: np.ndarray) -> np.ndarray:
+        """Return pre-activations of the output, (n_members, n_rows, n_outputs)."""
+        hidden = X if self.columns is None else X[:, self.columns]
+        names = [name for _, name in self.architecture.dense_layers]
+        for layer, (coefs, biases) in enumerate(
+            zip(self.coefs, self.intercepts, strict=True)
+        ):
+            if layer:
+                HIDDEN[names[layer - 1]](hidden)
+            hidden = np.matmul(hidden, coefs)
+            hidden += biases[:, None]
+        return hidden
 
 
-def log_probabilities(logits: np.ndarray, out_activation: str) -> np.ndarray:
-    """Turn logits into log-probabilities of the classes.
+class FittedEnsemble:
+    """Networks whose probabilities are averaged, then calibrated as a whole.
 
     Parameters
     ----------
-    logits : ndarray of shape (..., n_rows, n_outputs)
-        Pre-activations of the output layer.
+    members : sequence of Member
+        The networks, the strongest first. They may differ in architecture and in the
+        columns that they see.
     out_activation : {'logistic', 'softmax'}
-        ``'logistic'`` is one unit, for the second of two classes.
+        What the output layer ends in. ``'logistic'`` is one unit, for the second of two
+        classes.
+    temperature : float, default=1.0
+        What the logarithms of the averaged probabilities are divided by.
 
-    Returns
-    -------
-    ndarray of shape (..., n_rows, n_classes)
-        One column a class.
+    Attributes
+    ----------
+    members : list of Member
+        The networks, in the order given but for members of one architecture and one
+        view, which stand together.
     """
-    if out_activation == "logistic":
-        # A softmax over a fixed 0 and z is the sigmoid of z.
-        logits = np.concatenate([np.zeros_like(logits), logits], axis=-1)
-    log_p: np.ndarray = log_softmax(logits, axis=-1)
-    return log_p
+
+    def __init__(
+        self,
+        members: Sequence[Member],
+        out_activation: str,
+        temperature: float = 1.0,
+    ) -> None:
+        self.out_activation = out_activation
+        self.temperature = temperature
+        groups: dict[object, list[Member]] = {}
+        for member in members:
+            view = None if member.columns is None else member.columns.tobytes()
+            groups.setdefault((member.architecture, view), []).append(member)
+        self._stacks = [_Stack(group) for group in groups.values()]
+
+    def __len__(self) -> int:
+        return sum(len(stack.weights) for stack in self._stacks)
+
+    @property
+    def members(self) -> list[Member]:
+        return [member for stack in self._stacks for member in stack.members()]
+
+    def predict_log_proba(self, X: np.ndarray) -> np.ndarray:
+        """Average the members' probabilities and calibrate the average.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n_rows, n_columns)
+            The encoded table.
+
+        Returns
+        -------
+        ndarray of shape (n_rows, n_classes)
+            Logarithms of the probabilities, one column for each class.
+        """
+        return np.concatenate(
+            [
+                self._predict_chunk(X[start : start + _CHUNK])
+                for start in range(0, max(len(X), 1), _CHUNK)
+            ]
+        )
+
+    def _predict_chunk(self, X: np.ndarray) -> np.ndarray:
+        log_probabilities = LOG_PROBABILITIES[self.out_activation]
+        # Shape (n_members, n_rows, n_classes), as far as it goes.
+        of_stacks = [log_probabilities(stack.logits(X)) for stack in self._stacks]
+        log_p = of_stacks[0] if len(of_stacks) == 1 else np.concatenate(of_stacks)
+        pooled: np.ndarray = log_p[0]
+        if len(log_p) > 1:
+            weights = np.concatenate([stack.weights for stack in self._stacks])
+            shares = np.log(weights / weights.sum())
+            # Logarithms of averages, without losing the smallest probabilities.
+            log_p += shares[:, None, None]
+            pooled = logsumexp(log_p, axis=0)
+        if self.temperature == 1:
+            return pooled
+        pooled /= self.temperature
+        pooled -= logsumexp(pooled, axis=1, keepdims=True)
+        return pooled

@@ -1,73 +1,59 @@
-"""The record of a search: one row a trial, one row a round, only ever appended to."""
+"""What a search has found so far, read from its journal."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Mapping
+from dataclasses import fields
 
 import numpy as np
 from scipy.stats import rankdata
 
+from sknas._search.journal import (
+    TRAINED,
+    FinalistRecord,
+    Journal,
+    MemoryJournal,
+    Record,
+    Round,
+    Trial,
+)
 from sknas._space import Architecture
-
-TRAINED = "trained"
-FAILED = "failed"
-
-
-@dataclass(frozen=True)
-class Trial:
-    """One architecture that was tried, and everything measured about it.
-
-    What could not be measured is NaN: all of a failed child but its cost, and
-    ``predicted_score`` where nothing predicts.
-    """
-
-    architecture: Architecture
-    round: int
-    status: str
-    score: float
-    loss: float
-    predicted_score: float
-    reward: float
-    n_parameters: int
-    n_iter: int
-    time: float
-
-
-def columns_of(rows: list[Mapping[str, object]]) -> dict[str, np.ndarray]:
-    """Turn rows into arrays of equal length; what a row lacks is NaN."""
-    names = dict.fromkeys(name for row in rows for name in row)
-    columns = {}
-    for name in names:
-        values = [row.get(name, math.nan) for row in rows]
-        if isinstance(values[0], Architecture):
-            # np.asarray would try to look inside.
-            column = np.empty(len(values), dtype=object)
-            column[:] = values
-        else:
-            column = np.asarray(values)
-        columns[name] = column
-    return columns
 
 
 class SearchHistory:
-    """All trials in the order in which they were told to the strategy."""
+    """All trials, rounds and finalists, in the order in which they were recorded.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    journal : Journal or None, default=None
+        Where records are written to. Those that it holds already are taken over. None
+        is a journal in memory.
+    """
+
+    def __init__(self, journal: Journal | None = None) -> None:
         self.trials: list[Trial] = []
         self.rounds: list[Mapping[str, object]] = []
+        self.finalists: list[FinalistRecord] = []
+        self._journal = MemoryJournal() if journal is None else journal
+        for record in self._journal:
+            self._take(record)
 
     def __len__(self) -> int:
         return len(self.trials)
 
-    def record(self, trial: Trial) -> None:
-        """Append a trial."""
-        self.trials.append(trial)
+    def record(self, record: Record) -> None:
+        """Write a record to the journal, and take it in."""
+        self._journal.append(record)
+        self._take(record)
 
-    def record_round(self, **figures: object) -> None:
-        """Append a row about a whole round."""
-        self.rounds.append(figures)
+    def _take(self, record: Record) -> None:
+        if isinstance(record, Trial):
+            self.trials.append(record)
+        elif isinstance(record, Round):
+            self.rounds.append(record.figures)
+        else:
+            self.finalists.append(record)
 
     def trained(self) -> list[int]:
         """Return the indices of the trials that did not fail."""
@@ -80,19 +66,64 @@ class SearchHistory:
             key=lambda i: (-self.trials[i].reward, self.trials[i].n_parameters, i),
         )
 
-    def to_dict(self) -> dict[str, np.ndarray]:
+    def best_score(self) -> float:
+        """Return the best score so far, NaN before there is one."""
+        scores = (self.trials[i].score for i in self.trained())
+        return max(scores, default=math.nan)
+
+    def trials_to_dict(self) -> dict[str, np.ndarray]:
         """Return the trials as arrays, with a ``rank_score`` from 1 for the best.
 
         Failed trials share the last rank.
         """
-        names = [field.name for field in fields(Trial)]
-        columns = columns_of(
-            [{name: getattr(trial, name) for name in names} for trial in self.trials]
-        )
-        scores = np.nan_to_num(columns["score"], nan=-np.inf)
+        columns = columns_of(map(_as_row, self.trials), _names(Trial))
+        scores = np.nan_to_num(columns["score"].astype(np.float64), nan=-np.inf)
         columns["rank_score"] = rankdata(-scores, method="min").astype(int)
         return columns
 
     def rounds_to_dict(self) -> dict[str, np.ndarray]:
         """Return the rows of the rounds as arrays."""
-        return columns_of(self.rounds)
+        names = dict.fromkeys(name for row in self.rounds for name in row)
+        return columns_of(self.rounds, list(names))
+
+    def finalists_to_dict(self, chosen: int | None) -> dict[str, np.ndarray]:
+        """Return the finalists as arrays, with ``chosen``, which one of them is."""
+        rows = [
+            {**_as_row(finalist), "chosen": position == chosen}
+            for position, finalist in enumerate(self.finalists)
+        ]
+        return columns_of(rows, [*_names(FinalistRecord), "chosen"])
+
+
+def _names(record_class: type[Trial | FinalistRecord]) -> list[str]:
+    return [field.name for field in fields(record_class)]
+
+
+def _as_row(record: Trial | FinalistRecord) -> dict[str, object]:
+    return {name: getattr(record, name) for name in _names(type(record))}
+
+
+def columns_of(
+    rows: Iterable[Mapping[str, object]], names: Iterable[str]
+) -> dict[str, np.ndarray]:
+    """Turn rows into arrays of equal length, one for each name.
+
+    Parameters
+    ----------
+    rows : iterable of mapping
+        What a row lacks is NaN.
+    names : iterable of str
+        The columns. Without rows they are empty, but there.
+    """
+    rows = list(rows)
+    columns = {}
+    for name in names:
+        values = [row.get(name, math.nan) for row in rows]
+        if any(isinstance(value, Architecture) for value in values):
+            # np.asarray would try to look inside.
+            column = np.empty(len(values), dtype=object)
+            column[:] = values
+        else:
+            column = np.asarray(values)
+        columns[name] = column
+    return columns

@@ -1,255 +1,281 @@
-"""Ask, train, tell, record; then choose among the best."""
+"""Ask a strategy, train what it proposes, tell it what came of it, and record."""
 
 from __future__ import annotations
 
 import math
 import time
-import warnings
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
 
-from sknas._engine.evaluator import Candidate, Evaluation, Evaluator
+from sknas._budget import Budget
+from sknas._engine.evaluator import Evaluation, Evaluator, Request
 from sknas._progress import Progress
 from sknas._random import SeedSource
-from sknas._search.history import FAILED, TRAINED, SearchHistory, Trial
+from sknas._search.history import SearchHistory
+from sknas._search.journal import FAILED, TRAINED, Round, Trial
 from sknas._search.weight_store import BigramWeightStore
-from sknas._space import Architecture, SearchSpace
+from sknas._space import Architecture, Candidate, Proposal, SearchSpace
 from sknas._tasks.metric import ValidationMetric
-
-
-class Strategy(Protocol):
-    """What a search needs of a strategy; ``predict`` and ``report`` may be absent."""
-
-    def setup(self, space: SearchSpace, random_state: int) -> None:
-        """Begin a search."""
-
-    def ask(self, n: int) -> Sequence[Architecture]:
-        """Propose at most n architectures of the space."""
-
-    def tell(
-        self, architectures: Sequence[Architecture], rewards: Sequence[float]
-    ) -> None:
-        """Learn what came of them."""
+from sknas._warnings import warn
 
 
 @dataclass(frozen=True)
-class Finalist:
-    """A trial that was trained again."""
-
-    index: int
-    encoding: str
-    max_iter: int
-    evaluation: Evaluation
-    score: float
-
-
-@dataclass(frozen=True)
-class Choice:
-    """The trial that the search decided for.
-
-    ``max_iter`` is what its evaluation was trained for at most. ``finalists`` are all
-    that were trained again.
-    """
-
-    index: int
-    max_iter: int
-    score: float
-    evaluation: Evaluation
-    finalists: list[Finalist]
-
-
-class Search:
-    """A search from the first round to the choice.
+class Problem:
+    """What a search is to solve.
 
     Parameters
     ----------
     space : SearchSpace
         Where architectures come from.
-    strategy : Strategy
-        What proposes them.
     evaluator : Evaluator
-        Trains children as the search does.
+        Trains candidates at the fidelity of the search.
     metric : ValidationMetric
-        Scores them.
+        Scores them on the evaluator's validation rows.
     seeds : SeedSource
         Names every seed.
-    n_rounds, n_architectures : int
-        How often the strategy is asked, and for how many.
     first_architecture : Architecture or None
-        Trial 0.
-    weight_sharing : bool
-        Whether children inherit weights from the store.
-    max_time : float
-        Seconds. A round begins only if one as long as the last can end in time.
+        Trial 0, which the others have to beat.
+    """
+
+    space: SearchSpace
+    evaluator: Evaluator
+    metric: ValidationMetric
+    seeds: SeedSource
+    first_architecture: Architecture | None
+
+    def seed(self, purpose: str, candidate: Candidate) -> int:
+        """Return the seed of a candidate's networks, whatever is trained beside it."""
+        plain = not candidate.settings
+        return self.seeds.seed(purpose, candidate.architecture if plain else candidate)
+
+
+class Searcher(Protocol):
+    """What finds candidates; a failure or an interrupt leaves what it has found."""
+
+    history: SearchHistory
+    best: tuple[int, Evaluation] | None
+
+    def run(self, problem: Problem, budget: Budget) -> SearchHistory:
+        """Search until the budget, or what there is to try, is used up."""
+
+
+@dataclass(frozen=True)
+class SearchSettings:
+    """How a search by rounds goes; the words are the estimator's parameters."""
+
+    n_rounds: int
+    n_architectures: int
+    weight_sharing: bool
+
+
+class AskTellSearcher:
+    """Rounds of a strategy: ask, train the children, tell.
+
+    Parameters
+    ----------
+    strategy : SearchStrategy
+        What proposes, or any object with ``setup``, ``ask`` and ``tell``.
+    settings : SearchSettings
+        Rounds, and what belongs to them.
     progress : Progress
         Shows it.
+    history : SearchHistory or None, default=None
+        Where trials are recorded; None is a new one.
+
+    Attributes
+    ----------
+    history : SearchHistory
+        All trials and rounds so far.
+    best : tuple of (int, Evaluation) or None
+        The best trial so far and its networks: the weights of this one alone are
+        kept, so that the memory of a search does not grow.
     """
 
     def __init__(
         self,
-        *,
-        space: SearchSpace,
-        strategy: Strategy,
-        evaluator: Evaluator,
-        metric: ValidationMetric,
-        seeds: SeedSource,
-        n_rounds: int,
-        n_architectures: int,
-        first_architecture: Architecture | None,
-        weight_sharing: bool,
-        max_time: float,
+        strategy: Any,
+        settings: SearchSettings,
         progress: Progress,
+        history: SearchHistory | None = None,
     ) -> None:
-        self.space = space
         self.strategy = strategy
-        self.evaluator = evaluator
-        self.metric = metric
-        self.seeds = seeds
-        self.n_rounds = n_rounds
-        self.n_architectures = n_architectures
-        self.first_architecture = first_architecture
-        self.max_time = max_time
+        self.settings = settings
         self.progress = progress
-        # One a fold: what is measured on a row must not come from training on it.
-        n_stores = evaluator.n_folds if weight_sharing else 0
-        self.stores = [BigramWeightStore() for _ in range(n_stores)]
-        self.history = SearchHistory()
-        self._seen: set[Architecture] = set()
-        # Weights of the best child alone: a search's memory does not grow.
-        self._best: tuple[int, Evaluation] | None = None
+        self.history = SearchHistory() if history is None else history
+        self.best: tuple[int, Evaluation] | None = None
+        self._seen: set[Proposal] = set()
+        self._errors: Counter[str] = Counter()
 
-    def run(self) -> None:
-        """Run all rounds, or as many as the space holds architectures for.
+    def run(self, problem: Problem, budget: Budget) -> SearchHistory:
+        """Run all rounds, or as many as there is time and something new for.
 
-        An interrupt (Ctrl-C) ends the search with the trials there are.
+        Parameters
+        ----------
+        problem : Problem
+            What to search, and how to measure it.
+        budget : Budget
+            A round begins only if one as long as the last can end in time.
+
+        Returns
+        -------
+        SearchHistory
+            What was tried.
 
         Raises
         ------
         ValueError
             If every child failed.
         """
-        self.strategy.setup(self.space, self.seeds.seed("strategy"))
-        began = time.perf_counter()
-        needed = 0.0
-        try:
-            for number in range(self.n_rounds):
-                start = time.perf_counter()
-                time_left = self.max_time - (start - began)
-                if number and needed > time_left:
-                    break
-                if not self._run_round(number, time_left):
-                    break
-                needed = time.perf_counter() - start
-        except KeyboardInterrupt:
-            if self._best is None:
-                raise
-            warnings.warn(
-                f"The search was interrupted after {len(self.history)} trials. The "
-                "choice among them and the refit follow; another interrupt shortens "
-                "each.",
-                UserWarning,
-                stacklevel=5,
-            )
-        if self._best is None:
-            settings = self.evaluator.trainer.settings
-            rate = settings.learning_rate_init
-            raise ValueError(
-                f"The loss of every child ({len(self.history)} architectures) became "
-                f"NaN or infinite. Decrease learning_rate_init (currently {rate}) or "
-                f"alpha (currently {settings.alpha})."
-            )
+        self._problem = problem
+        # No failure may look better than a guess, even where nothing else is known.
+        self._guess = problem.metric.guess_reward()
+        # One store for each fold: what is measured on a row must not come from
+        # training on it.
+        n_stores = problem.evaluator.n_folds if self.settings.weight_sharing else 0
+        self._stores = [BigramWeightStore() for _ in range(n_stores)]
+        self.strategy.setup(problem.space, problem.seeds.seed("strategy"))
+        seconds_of_last = 0.0
+        for number in range(self.settings.n_rounds):
+            start = time.perf_counter()
+            if number and seconds_of_last > budget.seconds_left():
+                break
+            if not self._try_round(number, budget):
+                break
+            seconds_of_last = time.perf_counter() - start
+        if self.best is None:
+            raise ValueError(self._why_all_failed())
+        return self.history
 
-    def _run_round(self, number: int, max_time: float) -> bool:
+    def _try_round(self, number: int, budget: Budget) -> bool:
+        """Run a round; an error in a later one ends the search but not the fit."""
+        try:
+            return self._run_round(number, budget)
+        except Exception as error:
+            if not number or self.best is None:
+                raise
+            warn(
+                f"The search ended in round {number} of {self.settings.n_rounds} "
+                f"(counted from 0) with {type(error).__name__}: {error}. The choice is "
+                f"among the {len(self.history)} trials recorded so far."
+            )
+            return False
+
+    def _run_round(self, number: int, budget: Budget) -> bool:
         """Ask, train, record, tell; return whether another round may follow."""
         start = time.perf_counter()
-        proposed = self._propose(first=number == 0)
-        if not proposed:
+        given = self._propose(is_first=number == 0)
+        if not given:
             return False
-        predicted = self._predict(proposed)
-        trainer = self.evaluator.trainer
+        proposals = [_as_proposal(each) for each in given]
+        predicted = self._predict(given)
+        trainer = self._problem.evaluator.trainer
         seconds_before = trainer.seconds
-        candidates = [self._candidate(architecture) for architecture in proposed]
         trials: dict[int, Trial] = {}
         evaluations: dict[int, Evaluation] = {}
         try:
-            for position, evaluation in self.evaluator.evaluate(candidates, max_time):
+            requests = [self._request(proposal) for proposal in proposals]
+            evaluator = self._problem.evaluator
+            for position, evaluation in evaluator.evaluate(requests, budget):
                 trial = self._trial(number, evaluation, predicted[position])
                 trials[position], evaluations[position] = trial, evaluation
                 self._show(trial, trials.values())
         finally:
             # In the order of the proposals, whatever came first; all of them, or what
-            # there was before an interrupt.
+            # there was before an interrupt or an error.
             done = sorted(trials)
             self._record([trials[i] for i in done], [evaluations[i] for i in done])
-        seconds_training = trainer.seconds - seconds_before
-        told = self.history.trials[-len(trials) :]
-        is_complete = len(trials) == len(proposed)
+        told = self.history.trials[len(self.history) - len(trials) :]
+        is_complete = len(trials) == len(given)
         if is_complete:
-            self.strategy.tell(proposed, [trial.reward for trial in told])
+            self.strategy.tell(given, [trial.reward for trial in told])
+        seconds_training = trainer.seconds - seconds_before
         self._record_round(number, told, time.perf_counter() - start, seconds_training)
         return is_complete
 
-    def _propose(self, *, first: bool) -> list[Architecture]:
-        """Ask for a round's architectures and keep those that are new."""
-        proposed: list[Architecture] = []
-        if first and self.first_architecture is not None:
-            proposed.append(self.first_architecture)
-            self._seen.add(self.first_architecture)
-        n = self.n_architectures - len(proposed)
+    def _propose(self, *, is_first: bool) -> list[Architecture | Candidate | Proposal]:
+        """Ask for what a round tries, and keep what is new."""
+        given: list[Architecture | Candidate | Proposal] = []
+        first = self._problem.first_architecture
+        if is_first and first is not None:
+            given.append(first)
+            self._seen.add(_as_proposal(first))
+        n = self.settings.n_architectures - len(given)
         asked = self.strategy.ask(n)
-        if not isinstance(asked, (list, tuple)):
-            raise TypeError(
-                f"ask() of {type(self.strategy).__name__} must return a list of "
-                f"architectures. Got {asked!r} instead."
+        self._check_asked(asked, n)
+        for each in asked:
+            proposal = _as_proposal(each)
+            if proposal not in self._seen:
+                self._seen.add(proposal)
+                given.append(each)
+        if is_first and not given:
+            raise ValueError(
+                f"ask({n}) of {type(self.strategy).__name__} must return at least one "
+                f"architecture in the first round. Got {asked!r} instead."
             )
-        for architecture in asked:
-            if architecture not in self.space:
-                raise ValueError(
-                    f"ask() of {type(self.strategy).__name__} must return "
-                    "architectures of the space it was set up with. "
-                    f"Got {architecture!r} instead."
-                )
-            if architecture not in self._seen:
-                self._seen.add(architecture)
-                proposed.append(architecture)
-        return proposed
+        return given
 
-    def _predict(self, proposed: Sequence[Architecture]) -> Sequence[float]:
+    def _check_asked(self, asked: object, n: int) -> None:
+        """Refuse what is not a list of at most ``n`` proposals of the space."""
+        caller = f"ask({n}) of {type(self.strategy).__name__}"
+        if not isinstance(asked, (list, tuple)) or len(asked) > n:
+            raise TypeError(
+                f"{caller} must return a list of at most {n} architectures. "
+                f"Got {asked!r} instead."
+            )
+        for each in asked:
+            proposal = _as_proposal(each)
+            if proposal.candidate.architecture not in self._problem.space:
+                raise ValueError(
+                    f"{caller} must return architectures of the space that it was set "
+                    f"up with. Got {each!r} instead."
+                )
+
+    def _predict(self, given: Sequence[Any]) -> Sequence[float]:
+        """Return the strategy's guesses at the rewards, NaN if it makes none."""
         if not hasattr(self.strategy, "predict"):
-            return [math.nan] * len(proposed)
-        predicted = self.strategy.predict(proposed)
-        if np.shape(predicted) != (len(proposed),):
+            return [math.nan] * len(given)
+        predicted = self.strategy.predict(given)
+        if np.shape(predicted) != (len(given),):
             raise ValueError(
                 f"predict() of {type(self.strategy).__name__} must return one reward "
-                f"an architecture, {len(proposed)} here. Got {predicted!r} instead."
+                f"for each architecture, {len(given)} here. Got {predicted!r} instead."
             )
         return [float(reward) for reward in predicted]
 
-    def _candidate(self, architecture: Architecture) -> Candidate:
-        inherited = [store.retrieve(architecture) for store in self.stores]
-        seed = self.seeds.seed("search", architecture)
-        return Candidate(architecture, seed, inherited or None)
+    def _request(self, proposal: Proposal) -> Request:
+        candidate = proposal.candidate
+        inherited = [store.retrieve(candidate.architecture) for store in self._stores]
+        return Request(
+            candidate,
+            self._problem.seed("search", candidate),
+            inherited or None,
+            epochs=proposal.epochs,
+        )
 
     def _trial(self, number: int, evaluation: Evaluation, predicted: float) -> Trial:
+        metric = self._problem.metric
         score = reward = math.nan
-        if not evaluation.failed:
-            score = self.metric.score(validated(evaluation))
-            reward = self.metric.reward(validated(evaluation), score)
-        data = self.evaluator.trainer.folds[0]
+        if evaluation.predictions is not None:
+            score = metric.score(evaluation.predictions)
+            reward = metric.reward(evaluation.predictions, score)
         failed = not math.isfinite(reward)
+        if failed:
+            self._errors[evaluation.error or "a score that is not finite"] += 1
+        data = self._problem.evaluator.trainer.folds[0]
         return Trial(
             architecture=evaluation.architecture,
             round=number,
             status=FAILED if failed else TRAINED,
             score=math.nan if failed else score,
             loss=evaluation.loss,
-            predicted_score=float(predicted),
+            predicted_score=predicted,
             reward=reward,
             n_parameters=evaluation.architecture.n_parameters(
-                data.X.shape[1], data.n_outputs
+                data.X.shape[1], data.output.n_outputs
             ),
             n_iter=evaluation.n_iter,
             time=evaluation.time,
@@ -260,19 +286,17 @@ class Search:
     ) -> None:
         """Append a finished round and write its weights to the stores, in its order."""
         known = [t.reward for t in (*self.history.trials, *trials)]
-        # No failure may look better than a guess, even where nothing else is known.
-        known.append(self.metric.guess_reward())
-        worst = min(reward for reward in known if math.isfinite(reward))
+        worst = min(r for r in (*known, self._guess) if math.isfinite(r))
         for trial, evaluation in zip(trials, evaluations, strict=True):
             if trial.status == FAILED:
                 self.history.record(replace(trial, reward=worst))
                 continue
             self.history.record(trial)
-            for store, weights in zip(self.stores, evaluation.weights, strict=False):
+            for store, weights in zip(self._stores, evaluation.weights, strict=False):
                 store.add(trial.architecture, weights, trial.reward)
             index = len(self.history) - 1
             if index == self.history.best_first()[0]:
-                self._best = index, evaluation
+                self.best = index, evaluation
 
     def _record_round(
         self,
@@ -282,7 +306,7 @@ class Search:
         seconds_training: float,
     ) -> None:
         scores = [trial.score for trial in trials if trial.status == TRAINED]
-        report: dict[str, Any] = getattr(self.strategy, "report", dict)() or {}
+        report: Mapping[str, object] = getattr(self.strategy, "report", dict)() or {}
         figures = {
             "round": number,
             "n_trials": len(trials),
@@ -291,140 +315,39 @@ class Search:
             "time": seconds,
             "time_children": seconds_training,
         }
-        self.history.record_round(**(report | figures))
-        best = self._best_score(())
-        self.progress.round(number + 1, self.n_rounds, len(self.history), best)
-
-    def _best_score(self, unrecorded: Iterable[Trial]) -> float:
-        trials = (*self.history.trials, *unrecorded)
-        return max((t.score for t in trials if t.status == TRAINED), default=math.nan)
-
-    def _show(self, trial: Trial, unrecorded: Iterable[Trial]) -> None:
-        best = self._best_score(unrecorded)
-        self.progress.trial(trial.architecture, trial.score, best)
-
-    def choose(
-        self,
-        evaluators: Sequence[Evaluator],
-        metric: ValidationMetric,
-        n_finalists: int,
-        max_time: float = math.inf,
-        encoding: str = "piecewise",
-    ) -> Choice:
-        """Train the best trials again from scratch and choose among those.
-
-        Shared weights and few epochs only rank. The finalist that is best on the
-        validation rows is chosen, but the first architecture must be beaten by more
-        than chance (`ValidationMetric.best`).
-
-        Parameters
-        ----------
-        evaluators : sequence of Evaluator
-            Each trains every finalist, without shared weights, for epochs of its own.
-            Without any the best trial is taken as it is.
-        metric : ValidationMetric
-            Of the evaluators' validation rows, which may be more than the search's.
-        n_finalists : int
-            How many. The first architecture is among two or more.
-        max_time : float, default=math.inf
-            Seconds. The evaluators have equal shares.
-        encoding : str, default='piecewise'
-            What to call the encoding that finalists are trained with.
-
-        Returns
-        -------
-        Choice
-            The trial, its validation score and its training.
-        """
-        deadline = time.perf_counter() + max_time
-        finalists: list[Finalist] = []
-        for number, evaluator in enumerate(evaluators):
-            share = (deadline - time.perf_counter()) / (len(evaluators) - number)
-            if share <= 0:
-                break
-            ranked = self._ranked(n_finalists)
-            trained, is_complete = self._train_finalists(evaluator, ranked, share)
-            finalists += [
-                Finalist(
-                    index=index,
-                    encoding=encoding,
-                    max_iter=evaluator.trainer.settings.max_iter,
-                    evaluation=evaluation,
-                    score=metric.score(validated(evaluation)),
-                )
-                for index, evaluation in trained.items()
-            ]
-            if not is_complete:
-                break
-        return self._choose_among(finalists, metric)
-
-    def _choose_among(
-        self, finalists: list[Finalist], metric: ValidationMetric
-    ) -> Choice:
-        assert self._best is not None
-        if not finalists:
-            index, evaluation = self._best
-            score = self.history.trials[index].score
-            max_iter = self.evaluator.trainer.settings.max_iter
-            return Choice(index, max_iter, score, evaluation, [])
-        probabilities = [validated(finalist.evaluation) for finalist in finalists]
-        # What a practitioner would have done: the first architecture, trained in full.
-        first = [i for i, f in enumerate(finalists) if f.index == 0 and self._has_first]
-        incumbent = max(first, key=lambda i: finalists[i].max_iter, default=None)
-        chosen = finalists[metric.best(probabilities, incumbent)]
-        return Choice(
-            chosen.index, chosen.max_iter, chosen.score, chosen.evaluation, finalists
+        self.history.record(Round({**report, **figures}))
+        self.progress.round(
+            number + 1,
+            self.settings.n_rounds,
+            len(self.history),
+            self.history.best_score(),
         )
 
-    @property
-    def _has_first(self) -> bool:
-        """Whether trial 0 is the first architecture and did not fail."""
-        return self.first_architecture is not None and 0 in self.history.trained()
+    def _show(self, trial: Trial, unrecorded: Iterable[Trial]) -> None:
+        scores = [t.score for t in unrecorded if t.status == TRAINED]
+        best = np.nanmax([self.history.best_score(), *scores, -math.inf])
+        self.progress.trial(trial.architecture, trial.score, float(best))
 
-    def _ranked(self, n: int) -> list[int]:
-        """Return the best trials, the first architecture among two or more."""
-        ranked = self.history.best_first()[:n]
-        if self._has_first and n > 1 and 0 not in ranked:
-            ranked[-1] = 0
-        return ranked
-
-    def _train_finalists(
-        self, evaluator: Evaluator, indices: Sequence[int], max_time: float
-    ) -> tuple[dict[int, Evaluation], bool]:
-        """Train and return those that did not fail; and whether none interrupted."""
-        trials = self.history.trials
-        candidates = [
-            Candidate(
-                trials[i].architecture,
-                self.seeds.seed("finalist", trials[i].architecture),
-            )
-            for i in indices
-        ]
-        trained: dict[int, Evaluation] = {}
-        is_complete = True
-        try:
-            for position, evaluation in evaluator.evaluate(candidates, max_time):
-                trained[indices[position]] = evaluation
-                n_trained = f"{len(trained)} of {len(candidates)}"
-                self.progress.stage(f"finalist {n_trained} trained")
-        except KeyboardInterrupt:
-            is_complete = False
-            warnings.warn(
-                f"Interrupted after {len(trained)} of {len(candidates)} finalists. The "
-                "choice is among these, or the best trial where there is none; the "
-                "refit follows.",
-                UserWarning,
-                stacklevel=6,
-            )
-        succeeded = {
-            index: trained[index]
-            for index in indices
-            if index in trained and not trained[index].failed
-        }
-        return succeeded, is_complete
+    def _why_all_failed(self) -> str:
+        reasons = ", ".join(f"{n} times {what}" for what, n in self._errors.items())
+        settings = self._problem.evaluator.trainer.settings
+        return (
+            f"All {len(self.history)} children of the search failed: {reasons}. If "
+            "losses became NaN or infinite, decrease learning_rate_init (currently "
+            f"{settings.learning_rate_init}) or alpha (currently {settings.alpha}); if "
+            "the memory was full, leave out the largest layer_widths."
+        )
 
 
-def validated(evaluation: Evaluation) -> np.ndarray:
-    """Return the validation probabilities that every child of a search has."""
-    assert evaluation.probabilities is not None
-    return evaluation.probabilities
+def _as_proposal(given: Architecture | Candidate | Proposal) -> Proposal:
+    """Bring what a strategy may return into one form."""
+    if isinstance(given, Proposal):
+        return given
+    if isinstance(given, Candidate):
+        return Proposal(given)
+    if isinstance(given, Architecture):
+        return Proposal(Candidate(given))
+    raise TypeError(
+        "ask() must return architectures (or candidates or proposals). "
+        f"Got {given!r} instead."
+    )

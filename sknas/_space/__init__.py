@@ -6,7 +6,7 @@ from sknas._space.architecture import (
     Bigram,
     canonical_activation,
 )
-from sknas._space.candidate import Candidate, Outcome, Proposal
+from sknas._space.candidate import Candidate, Proposal
 from sknas._space.search_space import SearchSpace
 
 __all__ = [
@@ -14,7 +14,6 @@ __all__ = [
     "Architecture",
     "Bigram",
     "Candidate",
-    "Outcome",
     "Proposal",
     "SearchSpace",
     "canonical_activation",

@@ -1,18 +1,22 @@
 import itertools
 import math
-import warnings
 
 import numpy as np
 import pytest
+from sknas._engine.jobs import TrainingData, TrainingResult, TrainingSettings
+from sknas._tasks.outputs import SigmoidOutput
 
 from sknas import Architecture, NASMLPClassifier, SearchSpace
+from sknas._budget import Budget
 from sknas._engine import trainer as _trainer
 from sknas._engine.evaluator import Evaluator
-from sknas._engine.stack import TrainingData, TrainingResult, TrainingSettings
+from sknas._fit.selection import Selection
+from sknas._fit.settings import SelectionSettings
 from sknas._progress import Progress
 from sknas._random import SeedSource
-from sknas._search.searcher import Search
+from sknas._search.searcher import AskTellSearcher, Problem, SearchSettings
 from sknas._search.strategies import RandomStrategy, ReinforceStrategy
+from sknas._space import Candidate, Proposal
 from sknas._tasks.metric import ValidationMetric
 
 SPACE = SearchSpace((8, 16), ("relu", "tanh"), 4)
@@ -30,17 +34,18 @@ class FakeTrainer:
 
     def __init__(self, loss=None, *, interrupt_at=None, n_yielded=None):
         X = np.zeros((len(Y), 3), np.float32)
-        self.folds = [TrainingData(X, Y, 2, X, Y)]
-        self.settings = TrainingSettings(1, 1, 0.125)
+        self.folds = [TrainingData(X, Y, SigmoidOutput(), X, Y)]
+        self.settings = TrainingSettings(
+            max_iter=1, batch_size=1, learning_rate_init=0.125
+        )
         self.loss = loss or (lambda a: 1 / sum(a.hidden_layer_sizes))
         self.interrupt_at = interrupt_at
         self.n_yielded = n_yielded
         self.jobs = []
-        self.max_times = []
         self.seconds = 0.0
 
-    def train(self, jobs, max_time):
-        self.max_times.append(max_time)
+    def train(self, jobs, budget):
+        del budget
         for position, job in enumerate(jobs[: self.n_yielded]):
             if len(self.jobs) == self.interrupt_at:
                 raise KeyboardInterrupt
@@ -63,6 +68,7 @@ class FakeTrainer:
         return TrainingResult(
             architecture=job.architecture,
             failed=failed,
+            error="a loss that is not finite" if failed else None,
             weights=[] if failed else weights,
             n_rows=4,
             n_iter=1,
@@ -71,7 +77,7 @@ class FakeTrainer:
             loss_curve=[loss],
             validation_scores=[0.5],
             validation_loss=math.nan if failed else loss,
-            validation_probabilities=None if failed else probabilities,
+            validation_predictions=None if failed else probabilities,
         )
 
 
@@ -93,24 +99,33 @@ class ScriptedStrategy:
         self.told.append((list(architectures), list(rewards)))
 
 
-def _make_search(strategy, trainer, *, scoring=None, **settings):
-    settings = {
-        "n_rounds": 3,
-        "n_architectures": 2,
-        "first_architecture": None,
-        "weight_sharing": False,
-        "max_time": math.inf,
-        **settings,
-    }
-    return Search(
-        space=SPACE,
-        strategy=strategy,
-        evaluator=Evaluator(trainer),
-        metric=ValidationMetric(scoring, np.array([0, 1]), np.zeros((len(Y), 1)), Y),
-        seeds=SeedSource(0),
-        progress=Progress(1, 0),
-        **settings,
-    )
+class Search:
+    """A searcher, and the problem that it is to solve."""
+
+    def __init__(
+        self, strategy, trainer, *, scoring=None, first_architecture=None, **settings
+    ):
+        settings = {
+            "n_rounds": 3,
+            "n_architectures": 2,
+            "weight_sharing": False,
+            **settings,
+        }
+        self.evaluator = Evaluator(trainer)
+        self.metric = ValidationMetric(
+            scoring, np.array([0, 1]), np.zeros((len(Y), 1)), Y
+        )
+        self.searcher = AskTellSearcher(
+            strategy, SearchSettings(**settings), Progress(1, 0)
+        )
+        self.problem = Problem(
+            SPACE, self.evaluator, self.metric, SeedSource(0), first_architecture
+        )
+        self.history = self.searcher.history
+
+    def run(self, budget=None):
+        self.searcher.run(self.problem, budget or Budget())
+        return self
 
 
 A, B, C, D = (
@@ -132,7 +147,7 @@ GUESS = 0.5 + 0.5 * math.log(0.5)
 
 def test_what_is_asked_for_is_trained_told_and_recorded():
     strategy, trainer = ScriptedStrategy([A, B], [C, D]), FakeTrainer()
-    search = _make_search(strategy, trainer)
+    search = Search(strategy, trainer)
     search.run()
     assert strategy.space is SPACE
     # The third round got nothing: the search has ended.
@@ -142,7 +157,7 @@ def test_what_is_asked_for_is_trained_told_and_recorded():
         ([A, B], [pytest.approx(_reward(A)), pytest.approx(_reward(B))]),
         ([C, D], [pytest.approx(_reward(C)), pytest.approx(_reward(D))]),
     ]
-    results = search.history.to_dict()
+    results = search.history.trials_to_dict()
     assert results["architecture"].tolist() == [A, B, C, D]
     assert results["round"].tolist() == [0, 0, 1, 1]
     assert results["n_parameters"][0] == A.n_parameters(3, 1)
@@ -155,7 +170,7 @@ def test_what_is_asked_for_is_trained_told_and_recorded():
 
 def test_trial_zero_is_the_first_architecture_and_counts():
     strategy, trainer = ScriptedStrategy([A], [B, C]), FakeTrainer()
-    search = _make_search(strategy, trainer, first_architecture=FIRST)
+    search = Search(strategy, trainer, first_architecture=FIRST)
     search.run()
     assert strategy.asked[:2] == [1, 2]
     assert trainer.jobs[0].architecture == FIRST
@@ -165,7 +180,7 @@ def test_trial_zero_is_the_first_architecture_and_counts():
 
 def test_trial_zero_alone_may_fill_a_round():
     strategy = ScriptedStrategy([], [A])
-    search = _make_search(
+    search = Search(
         strategy, FakeTrainer(), n_architectures=1, first_architecture=FIRST
     )
     search.run()
@@ -174,20 +189,20 @@ def test_trial_zero_alone_may_fill_a_round():
 
 
 def test_duplicates_are_trained_and_told_once():
-    strategy = ScriptedStrategy([A, A, FIRST], [A, B], [A])
+    strategy = ScriptedStrategy([A], [A, B], [A, FIRST], [A])
     trainer = FakeTrainer()
-    _make_search(strategy, trainer, first_architecture=FIRST, n_rounds=5).run()
+    Search(strategy, trainer, first_architecture=FIRST, n_rounds=5).run()
     assert [job.architecture for job in trainer.jobs] == [FIRST, A, B]
     assert [told for told, _ in strategy.told] == [[FIRST, A], [B]]
 
 
 @pytest.mark.parametrize(
-    "foreign", [Architecture((9, "relu")), ((8, "relu"),), None], ids=repr
+    "foreign", [Architecture((9, "relu")), Candidate(Architecture((9, "relu")))]
 )
 def test_what_is_not_in_the_space_is_refused_by_name(foreign):
-    search = _make_search(ScriptedStrategy([foreign]), FakeTrainer())
+    search = Search(ScriptedStrategy([foreign]), FakeTrainer())
     with pytest.raises(
-        ValueError, match=r"ask\(\) of ScriptedStrategy must return architectures of"
+        ValueError, match=r"ask\(2\) of ScriptedStrategy must return architectures of"
     ) as info:
         search.run()
     assert repr(foreign) in str(info.value)
@@ -201,7 +216,7 @@ def test_a_strategy_may_predict_and_report():
         def report(self):
             return {"entropy": 2.0}
 
-    search = _make_search(Predicting([A, B], [C]), FakeTrainer())
+    search = Search(Predicting([A, B], [C]), FakeTrainer())
     search.run()
     assert [t.predicted_score for t in search.history.trials] == [0.125] * 3
     assert search.history.rounds_to_dict()["entropy"].tolist() == [2.0, 2.0]
@@ -212,7 +227,7 @@ def test_predictions_of_another_length_are_refused():
         def predict(self, architectures):
             return [0.125] * (len(architectures) + 1)
 
-    search = _make_search(Predicting([A, B]), FakeTrainer())
+    search = Search(Predicting([A, B]), FakeTrainer())
     with pytest.raises(
         ValueError, match=r"predict\(\) of Predicting must return one .*, 2 here"
     ):
@@ -225,13 +240,13 @@ def _loss_failing(*failing):
 
 def test_a_failed_child_is_recorded_and_told_the_worst_reward():
     strategy = ScriptedStrategy([A, B], [C, D])
-    search = _make_search(strategy, FakeTrainer(_loss_failing(B, C)))
+    search = Search(strategy, FakeTrainer(_loss_failing(B, C)))
     search.run()
     # Nothing did worse than a guess between two classes.
     guess = pytest.approx(GUESS)
     assert strategy.told[0] == ([A, B], [pytest.approx(_reward(A)), guess])
     assert strategy.told[1][1] == pytest.approx([GUESS, _reward(D)])
-    results = search.history.to_dict()
+    results = search.history.trials_to_dict()
     assert results["status"].tolist() == ["trained", "failed", "failed", "trained"]
     assert np.isnan(results["score"]).tolist() == [False, True, True, False]
     assert np.isnan(results["loss"]).tolist() == [False, True, True, False]
@@ -247,7 +262,7 @@ def test_a_score_that_is_nan_is_a_failure():
         return math.nan if estimator.probabilities.max() < 0.95 else 1.0
 
     strategy = ScriptedStrategy([A, D])
-    search = _make_search(strategy, FakeTrainer(), scoring=scoring)
+    search = Search(strategy, FakeTrainer(), scoring=scoring)
     search.run()
     assert [t.status for t in search.history.trials] == ["failed", "trained"]
     assert strategy.told[0][1] == [1.0, 1.0]
@@ -255,7 +270,7 @@ def test_a_score_that_is_nan_is_a_failure():
 
 def test_failures_never_look_better_than_a_guess():
     strategy = ScriptedStrategy([A, B], [C, D], [FIRST])
-    search = _make_search(
+    search = Search(
         strategy, FakeTrainer(_loss_failing(A, B, FIRST)), scoring="neg_log_loss"
     )
     search.run()
@@ -268,30 +283,122 @@ def test_failures_never_look_better_than_a_guess():
 
 def test_if_every_child_fails_the_error_says_why_and_what_to_do():
     strategy = ScriptedStrategy([A, B], [C])
-    search = _make_search(strategy, FakeTrainer(_loss_failing(A, B, C)))
+    search = Search(strategy, FakeTrainer(_loss_failing(A, B, C)))
     with pytest.raises(
         ValueError,
-        match=r"every child \(3 architectures\).*_rate_init \(currently 0.125\)",
+        match=r"All 3 children .* not finite.*_rate_init \(currently 0.125\)",
     ):
         search.run()
     assert strategy.told[0] == ([A, B], pytest.approx([GUESS, GUESS]))
 
 
+@pytest.mark.parametrize("given", [((8, "relu"),), None, "relu"], ids=repr)
+def test_what_is_no_architecture_is_refused(given):
+    search = Search(ScriptedStrategy([given]), FakeTrainer())
+    with pytest.raises(TypeError, match=r"ask\(\) must return architectures") as info:
+        search.run()
+    assert repr(given) in str(info.value)
+
+
+@pytest.mark.parametrize("asked", [[A, B, C], A, None, {A: 1}], ids=repr)
+def test_too_many_or_no_list_is_refused(asked):
+    search = Search(ScriptedStrategy(asked), FakeTrainer())
+    with pytest.raises(
+        TypeError, match=r"ask\(2\) of ScriptedStrategy .* at most 2 architectures"
+    ):
+        search.run()
+
+
+def test_a_strategy_that_proposes_nothing_is_told_so():
+    trainer = FakeTrainer()
+    with pytest.raises(ValueError, match=r"ask\(2\) of .* at least one architecture"):
+        Search(ScriptedStrategy([]), trainer).run()
+    assert trainer.jobs == []
+
+
+def test_candidates_and_proposals_have_settings_and_epochs_of_their_own():
+    candidate = Candidate(A, (("alpha", 0.5),))
+    strategy, trainer = ScriptedStrategy([candidate, Proposal(candidate, 7)]), None
+    trainer = FakeTrainer()
+    search = Search(strategy, trainer).run()
+    assert [dict(job.settings) for job in trainer.jobs] == [{"alpha": 0.5}] * 2
+    assert [job.epochs for job in trainer.jobs] == [None, 7]
+    # The strategy hears of what it asked for, in its own form.
+    assert strategy.told[0][0] == [candidate, Proposal(candidate, 7)]
+    assert [trial.architecture for trial in search.history.trials] == [A, A]
+
+
 @pytest.mark.parametrize("n_trained", [1, 2, 3])
-def test_an_interrupt_ends_the_search_with_the_trials_there_are(n_trained):
+def test_an_interrupt_keeps_the_trials_there_are(n_trained):
     strategy = ScriptedStrategy([A, B], [C, D])
-    search = _make_search(strategy, FakeTrainer(interrupt_at=n_trained))
-    with pytest.warns(UserWarning, match=f"interrupted after {n_trained} trials"):
+    search = Search(strategy, FakeTrainer(interrupt_at=n_trained))
+    with pytest.raises(KeyboardInterrupt, match=r"^"):
         search.run()
     kept = [A, B, C][:n_trained]
     assert [trial.architecture for trial in search.history.trials] == kept
-    assert search.choose([], search.metric, 0).evaluation.architecture in kept
+    assert search.searcher.best[1].architecture in kept
 
 
-def test_an_interrupt_before_anything_is_trained_is_an_interrupt():
-    search = _make_search(ScriptedStrategy([A, B]), FakeTrainer(interrupt_at=0))
+def test_an_interrupt_before_anything_is_trained_leaves_nothing():
+    search = Search(ScriptedStrategy([A, B]), FakeTrainer(interrupt_at=0))
     with pytest.raises(KeyboardInterrupt, match=r"^"):
         search.run()
+    assert search.searcher.best is None
+
+
+# Errors of a strategy or of a scorer.
+
+
+class Faulty(ScriptedStrategy):
+    """Raises in the given call of one of its methods."""
+
+    def __init__(self, method, number):
+        super().__init__([A, B], [C, D])
+        self.fails, self.n_calls = (method, number), {"ask": 0, "tell": 0}
+
+    def _count(self, method):
+        self.n_calls[method] += 1
+        if (method, self.n_calls[method]) == self.fails:
+            raise ZeroDivisionError("a bug of the user")
+
+    def ask(self, n):
+        self._count("ask")
+        return super().ask(n)
+
+    def tell(self, architectures, rewards):
+        self._count("tell")
+        super().tell(architectures, rewards)
+
+
+@pytest.mark.parametrize(("method", "n_trials"), [("ask", 2), ("tell", 4)])
+def test_an_error_in_a_late_round_ends_the_search_with_a_warning(method, n_trials):
+    search = Search(Faulty(method, 2), FakeTrainer())
+    with pytest.warns(UserWarning, match="round 1 .* ZeroDivisionError: a bug of the"):
+        search.run()
+    assert len(search.history) == n_trials
+    assert len(search.searcher.strategy.told) == 1
+
+
+@pytest.mark.parametrize("method", ["ask", "tell"])
+def test_an_error_in_the_first_round_is_raised(method):
+    with pytest.raises(ZeroDivisionError, match="a bug of the user"):
+        Search(Faulty(method, 1), FakeTrainer()).run()
+
+
+def test_an_error_of_the_scorer_in_a_late_round_keeps_what_was_scored():
+    n_calls = []
+
+    def scoring(estimator, X, y):
+        n_calls.append(1)
+        if len(n_calls) == 5:
+            raise ZeroDivisionError("a bug of the scorer")
+        return (estimator.predict(X) == y).mean()
+
+    # The first call is that of the guess.
+    search = Search(ScriptedStrategy([A, B], [C, D]), FakeTrainer(), scoring=scoring)
+    with pytest.warns(UserWarning, match="ZeroDivisionError: a bug of the scorer"):
+        search.run()
+    assert [trial.architecture for trial in search.history.trials] == [A, B, C]
 
 
 # Weight sharing.
@@ -300,13 +407,13 @@ def test_an_interrupt_before_anything_is_trained_is_an_interrupt():
 def test_a_round_reads_the_store_as_it_stood_when_the_round_began():
     strategy = ScriptedStrategy([A, Architecture((8, "relu"), "dropout")], [D, B], [C])
     trainer = FakeTrainer()
-    search = _make_search(strategy, trainer, weight_sharing=True)
+    search = Search(strategy, trainer, weight_sharing=True)
     search.run()
     inherited = [job.inherited for job in trainer.jobs]
     assert inherited[0] == inherited[1] == [None, None]
     assert inherited[2] == [None, None, None]
     again = Architecture((8, "relu"), (16, "tanh"))
-    found = search.stores[0].retrieve(again)
+    found = search.searcher._stores[0].retrieve(again)
     assert [entry is None for entry in found] == [False, True, False]
     assert found[0][0].shape == (3, 8)
 
@@ -317,7 +424,7 @@ def test_the_better_childs_weights_are_inherited():
     for order in ([good, poor], [poor, good]):
         trainer = FakeTrainer()
         strategy = ScriptedStrategy(order, [B])
-        _make_search(strategy, trainer, weight_sharing=True).run()
+        Search(strategy, trainer, weight_sharing=True).run()
         input_weights, output_weights = trainer.jobs[2].inherited
         assert input_weights[0].flat[0] == pytest.approx(1 / 32)
         assert output_weights[0].flat[0] == pytest.approx(1 / 32)
@@ -326,13 +433,13 @@ def test_the_better_childs_weights_are_inherited():
 def test_failed_children_leave_no_weights():
     trainer = FakeTrainer(_loss_failing(A))
     strategy = ScriptedStrategy([A, C], [Architecture((8, "relu"), "dropout")])
-    _make_search(strategy, trainer, weight_sharing=True).run()
+    Search(strategy, trainer, weight_sharing=True).run()
     assert trainer.jobs[2].inherited == [None, None]
 
 
 def test_without_sharing_nothing_is_inherited():
     trainer = FakeTrainer()
-    _make_search(ScriptedStrategy([A, B], [C, D]), trainer).run()
+    Search(ScriptedStrategy([A, B], [C, D]), trainer).run()
     assert [job.inherited for job in trainer.jobs] == [None] * 4
 
 
@@ -340,45 +447,82 @@ def test_seeds_of_children_depend_on_the_architecture_alone():
     seeds = []
     for rounds in ([[A, B], [C]], [[C, A], [B]]):
         trainer = FakeTrainer()
-        _make_search(ScriptedStrategy(*rounds), trainer).run()
+        Search(ScriptedStrategy(*rounds), trainer).run()
         seeds.append({job.architecture: job.seed for job in trainer.jobs})
     assert seeds[0] == seeds[1]
     assert len(set(seeds[0].values())) == 3
 
 
-# The choice.
+# The selection.
+
+
+class FakeWorkbench:
+    """Trains finalists with a fake trainer, whatever the encoding."""
+
+    views = {"scale": None}
+    search_view = "scale"
+
+    def __init__(self, trainer):
+        self.trainer = trainer
+
+    def folds(self, view):
+        del view
+        return self.trainer.folds
+
+    def evaluator(self, folds, settings):
+        del folds
+        self.trainer.settings = settings
+        return Evaluator(self.trainer)
+
+
+def _select(search, trainer, n_finalists):
+    """Run a selection and return it with its choice."""
+    selection = Selection(
+        search.searcher,
+        search.problem,
+        SelectionSettings(n_finalists, 1, (1.0,), None),
+        TrainingSettings(max_iter=1, batch_size=1, learning_rate_init=0.125),
+        FakeWorkbench(trainer),
+        search.metric,
+        Progress(1, 0),
+    )
+    try:
+        selection.run(Budget())
+    except KeyboardInterrupt:
+        search.interrupted = True
+    return selection, selection.choice()
 
 
 def _finished_search(loss=None, first=None):
-    search = _make_search(
-        ScriptedStrategy([A, B], [C, D]), FakeTrainer(loss), first_architecture=first
-    )
-    search.run()
-    return search
+    return Search(
+        ScriptedStrategy([A] if first else [A, B], [C, D]),
+        FakeTrainer(loss),
+        first_architecture=first,
+    ).run()
 
 
-def _indices(choice):
-    return {finalist.index for finalist in choice.finalists}
+def _indices(selection):
+    return {finalist.index for finalist in selection.finalists}
 
 
 def test_finalists_are_the_best_trials_trained_from_scratch():
     search, trainer = _finished_search(), FakeTrainer()
-    choice = search.choose([Evaluator(trainer)], search.metric, 2)
-    assert {job.architecture for job in trainer.jobs} == {B, D} or {
-        job.architecture for job in trainer.jobs
-    } == {C, D}
+    selection, choice = _select(search, trainer, 2)
+    assert {job.architecture for job in trainer.jobs} in ({B, D}, {C, D})
     assert all(job.inherited is None for job in trainer.jobs)
     seeds = {job.seed for job in search.evaluator.trainer.jobs}
     assert seeds.isdisjoint(job.seed for job in trainer.jobs)
     assert choice.evaluation.architecture == D
     assert choice.index == 3
-    assert _indices(choice) == {3, search.history.best_first()[1]}
+    assert _indices(selection) == {3, search.history.best_first()[1]}
     assert choice.score == pytest.approx(_accuracy(1 / 32))
+    records = search.history.finalists_to_dict(choice.position)
+    assert records["index"][records["chosen"]].tolist() == [3]
 
 
 def test_of_equal_finalists_the_first_architecture_is_chosen():
     search = _finished_search(first=FIRST)
-    choice = search.choose([Evaluator(FakeTrainer(lambda _: 0.1))], search.metric, 4)
+    _, choice = _select(search, FakeTrainer(lambda _: 0.1), 4)
     assert choice.evaluation.architecture == FIRST
     assert choice.index == 0
 
@@ -386,19 +530,19 @@ def test_of_equal_finalists_the_first_architecture_is_chosen():
 def test_the_final_training_decides_and_not_the_search():
     search = _finished_search()
     best_last = FakeTrainer(lambda architecture: 0.1 if architecture == B else 3.0)
-    assert (
-        search.choose([Evaluator(best_last)], search.metric, 4).evaluation.architecture
-        == B
-    )
+    assert _select(search, best_last, 4)[1].evaluation.architecture == B
 
 
 def test_without_finalists_the_best_trial_is_taken_as_it_is():
     search, trainer = _finished_search(), FakeTrainer()
-    choice = search.choose([], search.metric, 0)
-    assert trainer.jobs == []
-    assert choice.finalists == []
+    selection, choice = _select(search, trainer, 0)
+    assert trainer.jobs == selection.finalists == []
     assert (choice.index, choice.evaluation.architecture) == (3, D)
+    assert choice.position is None
     assert choice.score == search.history.trials[3].score
+    records = search.history.finalists_to_dict(None)
+    assert {len(column) for column in records.values()} == {0}
+    assert {"index", "score", "chosen"} <= set(records)
 
 
 def test_the_first_architecture_is_among_two_finalists_or_more():
@@ -406,43 +550,37 @@ def test_the_first_architecture_is_among_two_finalists_or_more():
     search = _finished_search(lambda a: 5.0 if a == FIRST else poor(a), first=FIRST)
     assert search.history.best_first()[-1] == 0
     trainer = FakeTrainer()
-    assert 0 in _indices(search.choose([Evaluator(trainer)], search.metric, 2))
+    assert 0 in _indices(_select(search, trainer, 2)[0])
     assert len(trainer.jobs) == 2
     trainer = FakeTrainer()
-    search.choose([Evaluator(trainer)], search.metric, 1)
+    _select(search, trainer, 1)
     assert [job.architecture for job in trainer.jobs] != [FIRST]
 
 
 def test_a_failed_first_architecture_is_no_finalist():
     search = _finished_search(_loss_failing(FIRST), first=FIRST)
     trainer = FakeTrainer()
-    search.choose([Evaluator(trainer)], search.metric, 2)
+    _select(search, trainer, 2)
     assert FIRST not in [job.architecture for job in trainer.jobs]
     assert len(trainer.jobs) == 2
 
 
 def test_failed_finalists_are_left_out():
     search = _finished_search()
-    choice = search.choose([Evaluator(FakeTrainer(_loss_failing(D)))], search.metric, 4)
+    selection, choice = _select(search, FakeTrainer(_loss_failing(D)), 4)
     assert choice.evaluation.architecture != D
-    assert 3 not in _indices(choice)
-    choice = search.choose(
-        [Evaluator(FakeTrainer(_loss_failing(A, B, C, D)))], search.metric, 4
-    )
-    assert (choice.index, choice.finalists) == (3, [])
+    assert 3 not in _indices(selection)
+    selection, choice = _select(search, FakeTrainer(_loss_failing(A, B, C, D)), 4)
+    assert (choice.index, selection.finalists) == (3, [])
 
 
 @pytest.mark.parametrize("n_trained", [0, 1])
 def test_an_interrupt_among_finalists_keeps_those_trained(n_trained):
     search = _finished_search()
-    with pytest.warns(
-        UserWarning, match=f"Interrupted after {n_trained} of 4 finalists"
-    ):
-        choice = search.choose(
-            [Evaluator(FakeTrainer(interrupt_at=n_trained))], search.metric, 4
-        )
+    selection, choice = _select(search, FakeTrainer(interrupt_at=n_trained), 4)
+    assert search.interrupted
     assert choice.evaluation.architecture == D
-    assert len(choice.finalists) == n_trained
+    assert len(selection.finalists) == n_trained
 
 
 # The same, with real strategies, children and the estimator around them.
@@ -536,72 +674,3 @@ def test_a_space_smaller_than_the_budget_is_tried_in_full(fast, three_class_tabl
         n_trials = len(classifier.search_results_["score"])
         assert n_trials == space.n_architectures == 6
         assert len(classifier.round_results_["round"]) <= 4
-
-
-@pytest.fixture
-def interrupt_after(monkeypatch, one_by_one):  # noqa: ARG001 (Ctrl-C counts them)
-    """Let Ctrl-C arrive when the given number of children is trained."""
-
-    def interrupt_after(n):
-        original, calls = _trainer.train_stack, []
-
-        def train_stack(*arguments):
-            if len(calls) == n:
-                raise KeyboardInterrupt
-            calls.append(1)
-            return original(*arguments)
-
-        monkeypatch.setattr(_trainer, "train_stack", train_stack)
-
-    return interrupt_after
-
-
-@pytest.mark.parametrize(
-    ("n_children", "message", "n_trials", "n_finalists"),
-    [
-        (3, "search was interrupted after 3 trials", 3, None),
-        (4, "Interrupted after 0 of 2 finalists", 4, 0),
-        (5, "Interrupted after 1 of 2 finalists", 4, 1),
-        (6, "refit was interrupted", 4, 2),
-    ],
-    ids=["round", "first finalist", "second finalist", "refit"],
-)
-def test_an_interrupted_fit_keeps_what_there_is(
-    n_children, message, n_trials, n_finalists, fast, three_class_table, interrupt_after
-):
-    X, y = three_class_table
-    fast.update(search_strategy=ScriptedStrategy([A], [B, C]), first_architecture=FIRST)
-    interrupt_after(n_children)
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        classifier = NASMLPClassifier(**fast).fit(X, y)
-    assert any(
-        message in str(warning.message) and warning.category is UserWarning
-        for warning in caught
-    )
-    assert len(classifier.search_results_["score"]) == n_trials
-    if n_finalists is not None:
-        n_recorded = len(classifier.finalist_results_.get("index", []))
-        assert n_recorded == n_finalists
-    assert classifier.predict_proba(X).shape == (90, 3)
-    assert classifier.best_architecture_ in classifier.search_results_["architecture"]
-
-
-def test_an_interrupt_of_the_first_child_leaves_the_estimator_unfitted(
-    fast, three_class_table, interrupt_after
-):
-    interrupt_after(0)
-    classifier = NASMLPClassifier(**fast)
-    with pytest.raises(KeyboardInterrupt, match=r"^"):
-        classifier.fit(*three_class_table)
-    assert not hasattr(classifier, "coefs_")
-
-
-@pytest.mark.parametrize("n_children", [3, 4, 6], ids=["round", "finalist", "refit"])
-def test_warnings_point_at_the_line_that_called_fit(
-    n_children, fast, three_class_table, interrupt_after
-):
-    interrupt_after(n_children)
-    with pytest.warns(UserWarning, match="nterrupted") as caught:
-        NASMLPClassifier(**fast).fit(*three_class_table)
-    assert {warning.filename for warning in caught} == {__file__}

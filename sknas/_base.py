@@ -1,0 +1,120 @@
+"""What every estimator shares: validate, run the stages, publish."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
+
+from sknas._budget import Budget
+from sknas._random import SeedSource
+
+# Everything that needs torch is imported by the methods that train, so that neither
+# importing this package nor predicting from a pickle pays for it.
+if TYPE_CHECKING:
+    from sknas._fit.stages import FitResult
+    from sknas._tasks.task import Task
+
+
+class BaseNASMLP(BaseEstimator):
+    """Base of the estimators; a subclass brings the parameters and the task."""
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        tags.input_tags.sparse = True
+        return tags
+
+    def _make_task(self, X: Any, y: Any) -> Task:
+        """Validate y and return the task that it sets."""
+        raise NotImplementedError
+
+    def _fit(self, X: Any, y: Any) -> None:
+        """Fit, and publish only when there is something to publish.
+
+        What an earlier fit has left stays as it is until then: a fit that fails spoils
+        nothing. After an interrupt the best there is is published before it goes on.
+        """
+        # The time counts from here: the first import of torch takes seconds.
+        budget = Budget(self.max_time, began=time.monotonic())
+        before = dict(vars(self))
+        try:
+            result, device = self._run_stages(X, y, budget)
+        except BaseException:
+            vars(self).clear()
+            vars(self).update(before)
+            raise
+        self._forget(before)
+        self._publish(result)
+        self.device_ = str(device)
+        if result.interrupt is not None:
+            raise result.interrupt
+
+    def _run_stages(self, X: Any, y: Any, budget: Budget) -> tuple[FitResult, Any]:
+        """Validate everything, then run the stages."""
+        from sknas._device import resolve_device
+        from sknas._fit.settings import read_settings
+        from sknas._fit.stages import Fit
+        from sknas._fit.validation import check_table
+
+        settings = read_settings(self)
+        device = resolve_device(self.device)
+        table = check_table(self, X, reset=True)
+        task = self._make_task(table, y)
+        seeds = SeedSource(self.random_state)
+        fit = Fit(settings, table, X, task, device=device, seeds=seeds, budget=budget)
+        return fit.run(), device
+
+    def _forget(self, before: dict[str, Any]) -> None:
+        """Delete what an earlier fit has left, but for what X has just been given."""
+        parameters = self.get_params(deep=False)
+        for name in set(before) - set(parameters):
+            if name.endswith("_") and not name.endswith("_in_"):
+                delattr(self, name)
+
+    def _publish(self, result: FitResult) -> None:
+        """Set the fitted attributes."""
+        choice, networks, history = result.choice, result.networks, result.history
+        attributes = {
+            **result.task.attributes(),
+            "encoder_": result.encoder,
+            "search_results_": history.trials_to_dict(),
+            "round_results_": history.rounds_to_dict(),
+            "finalist_results_": history.finalists_to_dict(choice.position),
+            "best_index_": choice.index,
+            "best_score_": choice.score,
+            "best_architecture_": choice.evaluation.architecture,
+            "score_bound_": result.score_bound,
+            "ensemble_": result.ensemble,
+            "temperature_": result.ensemble.temperature,
+            "out_activation_": result.ensemble.out_activation,
+            "n_outputs_": result.task.output.n_outputs,
+            "n_iter_": networks.n_iter,
+            "t_": networks.n_iter * networks.networks[0].n_rows,
+            "loss_curve_": networks.loss_curve,
+            "loss_": networks.loss_curve[-1],
+            "best_loss_": min(networks.loss_curve),
+            "validation_scores_": choice.evaluation.validation_scores,
+            "best_validation_score_": max(choice.evaluation.validation_scores),
+            "search_time_": result.search_time,
+            "refit_time_": result.refit_time,
+            "interrupted_": result.interrupted_stage,
+        }
+        strongest = result.ensemble.members[0]
+        attributes["coefs_"] = strongest.coefs
+        attributes["intercepts_"] = strongest.intercepts
+        attributes["n_layers_"] = len(strongest.coefs) + 1
+        vars(self).update(attributes)
+
+    def _log_probabilities(self, X: Any) -> np.ndarray:
+        """Predict the logarithms of the classes' probabilities."""
+        from sknas._fit.validation import check_table
+
+        check_is_fitted(self, "ensemble_")
+        X = check_table(
+            self, X, reset=False, has_categories=self.encoder_.has_categories
+        )
+        return self.ensemble_.predict_log_proba(self.encoder_.transform(X))

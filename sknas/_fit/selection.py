@@ -1,0 +1,240 @@
+"""From the best trials of a search to the one that is refitted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from sknas._budget import Budget
+from sknas._engine.evaluator import Evaluation, Request
+from sknas._engine.jobs import TrainingSettings
+from sknas._fit.settings import SelectionSettings
+from sknas._fit.workbench import Workbench
+from sknas._progress import Progress
+from sknas._search.journal import FinalistRecord
+from sknas._search.searcher import Problem, Searcher
+from sknas._space import Candidate
+from sknas._tasks.metric import ValidationMetric
+
+
+@dataclass(frozen=True)
+class Finalist:
+    """A trial that was trained again, at full fidelity.
+
+    ``index`` is its row of the search's record, ``view`` the encoding of the numbers
+    and ``max_iter`` the length of the training.
+    """
+
+    index: int
+    view: str
+    max_iter: int
+    evaluation: Evaluation
+    score: float
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What the refit trains: a finalist, or without finalists a trial as it is.
+
+    ``position`` is that among the finalists, None for a trial.
+    """
+
+    index: int
+    view: str
+    max_iter: int
+    evaluation: Evaluation
+    score: float
+    position: int | None
+
+
+class Selection:
+    """Trains the best trials of a search again, from scratch, and chooses.
+
+    Shared weights and few epochs only rank. A finalist is trained for each of several
+    numbers of epochs and on every fold. What has been trained so far is in
+    ``finalists``, and `choice` may be asked for at any time: after an interrupt too.
+
+    Parameters
+    ----------
+    searcher : Searcher
+        Has run. Finalists are recorded in its history.
+    problem : Problem
+        That of the search.
+    settings : SelectionSettings
+        How many finalists, and their lengths of training.
+    training : TrainingSettings
+        How finalists are trained, but for the epochs.
+    workbench : Workbench
+        What trains them.
+    metric : ValidationMetric
+        Of the validation rows of all folds, one after another.
+    progress : Progress
+        Shows it.
+    """
+
+    def __init__(
+        self,
+        searcher: Searcher,
+        problem: Problem,
+        settings: SelectionSettings,
+        training: TrainingSettings,
+        workbench: Workbench,
+        metric: ValidationMetric,
+        progress: Progress,
+    ) -> None:
+        self._searcher, self._problem = searcher, problem
+        self._settings, self._training = settings, training
+        self._workbench, self._metric = workbench, metric
+        self._progress = progress
+        self.finalists: list[Finalist] = []
+
+    def run(self, budget: Budget) -> None:
+        """Train all finalists, then the best of them in each other encoding.
+
+        Parameters
+        ----------
+        budget : Budget
+            Lengths of training have equal shares of it.
+        """
+        if not self._settings.n_finalists:
+            return
+        self._progress.stage("training the finalists again")
+        lengths = self._settings.lengths()
+        view = self._workbench.search_view
+        for number, max_iter in enumerate(lengths):
+            if budget.is_over():
+                return
+            share = budget.share(1 / (len(lengths) - number))
+            self._train(self._ranked(), view, max_iter, share)
+        if not self.finalists:
+            return
+        choice = self.choice()
+        for other in list(self._workbench.views)[1:]:
+            if not budget.is_over():
+                self._train([choice.index], other, choice.max_iter, budget)
+
+    def _ranked(self) -> list[int]:
+        """Return the best trials, the first architecture among two or more."""
+        n = self._settings.n_finalists
+        ranked = self._searcher.history.best_first()[:n]
+        if self._incumbent_trial is not None and n > 1 and 0 not in ranked:
+            ranked[-1] = 0
+        return ranked
+
+    @property
+    def _incumbent_trial(self) -> int | None:
+        """Trial 0, if it is the first architecture and did not fail."""
+        if self._problem.first_architecture is None:
+            return None
+        return 0 if 0 in self._searcher.history.trained() else None
+
+    def _train(
+        self, indices: Sequence[int], view: str, max_iter: int, budget: Budget
+    ) -> None:
+        """Train some trials for so many epochs, and record those that did not fail."""
+        trials = self._searcher.history.trials
+        requests = [self._request(Candidate(trials[i].architecture)) for i in indices]
+        settings = replace(
+            self._training,
+            max_iter=max_iter,
+            n_iter_no_change=self._settings.n_iter_no_change,
+        )
+        evaluator = self._workbench.evaluator(self._workbench.folds(view), settings)
+        trained: dict[int, Finalist] = {}
+        try:
+            for position, evaluation in evaluator.evaluate(requests, budget):
+                if evaluation.predictions is None or not evaluation.is_complete:
+                    continue
+                index = indices[position]
+                score = self._metric.score(evaluation.predictions)
+                trained[index] = Finalist(index, view, max_iter, evaluation, score)
+                n_trained = f"{len(trained)} of {len(requests)}"
+                self._progress.stage(f"finalist {n_trained} trained")
+        finally:
+            # In the order of the ranking, whichever was trained first.
+            for index in indices:
+                if index in trained:
+                    self._record(trained[index])
+
+    def _request(self, candidate: Candidate) -> Request:
+        return Request(candidate, self._problem.seed("finalist", candidate))
+
+    def _record(self, finalist: Finalist) -> None:
+        self.finalists.append(finalist)
+        evaluation = finalist.evaluation
+        record = FinalistRecord(
+            index=finalist.index,
+            architecture=evaluation.architecture,
+            encoding=finalist.view,
+            max_iter=finalist.max_iter,
+            score=finalist.score,
+            loss=evaluation.loss,
+            n_iter=evaluation.n_iter,
+            time=evaluation.time,
+        )
+        self._searcher.history.record(record)
+
+    def choice(self) -> Choice:
+        """Choose among the finalists so far, without them the best trial.
+
+        The finalist that is best on the validation rows is chosen, but the first
+        architecture must be beaten by more than chance. Then, if this finalist was
+        trained in another encoding too, the better of the two is.
+        """
+        view = self._workbench.search_view
+        positions = [i for i, f in enumerate(self.finalists) if f.view == view]
+        if not positions:
+            return self.best_trial()
+        chosen = positions[self._best(positions, self._incumbent(positions))]
+        trial = self.finalists[chosen].index, self.finalists[chosen].max_iter
+        same = [
+            position
+            for position, finalist in enumerate(self.finalists)
+            if (finalist.index, finalist.max_iter) == trial
+        ]
+        chosen = same[self._best(same, None)]
+        finalist = self.finalists[chosen]
+        return Choice(
+            finalist.index,
+            finalist.view,
+            finalist.max_iter,
+            finalist.evaluation,
+            finalist.score,
+            chosen,
+        )
+
+    def _incumbent(self, positions: Sequence[int]) -> int | None:
+        """Return what a practitioner would have done: trial 0, trained in full."""
+        trial = self._incumbent_trial
+        of_trial = [
+            number
+            for number, position in enumerate(positions)
+            if self.finalists[position].index == trial
+        ]
+        return max(
+            of_trial,
+            key=lambda number: self.finalists[positions[number]].max_iter,
+            default=None,
+        )
+
+    def _best(self, positions: Sequence[int], incumbent: int | None) -> int:
+        predictions = [
+            predictions
+            for position in positions
+            if (predictions := self.finalists[position].evaluation.predictions)
+            is not None
+        ]
+        return self._metric.best(predictions, incumbent)
+
+    def best_trial(self) -> Choice:
+        """Return the best trial with the networks that it had in the search."""
+        assert self._searcher.best is not None
+        index, evaluation = self._searcher.best
+        return Choice(
+            index,
+            self._workbench.search_view,
+            self._problem.evaluator.trainer.settings.max_iter,
+            evaluation,
+            self._searcher.history.trials[index].score,
+            None,
+        )

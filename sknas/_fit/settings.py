@@ -1,0 +1,231 @@
+"""From the parameters of an estimator to the typed settings of each stage.
+
+Nothing below this room reads an estimator, and nothing else in it does. Every field has
+the name of the parameter that it comes from.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, fields
+from numbers import Real
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator, clone
+
+from sknas._engine.jobs import TrainingSettings
+from sknas._search.searcher import SearchSettings
+from sknas._sklearn import InvalidParameterError
+from sknas._space import ACTIVATIONS, Architecture, SearchSpace, canonical_activation
+
+# Architectures differ by a percent or less: the standard error of an accuracy of 0.9
+# measured on so many rows is one percent, of the difference of two networks half.
+_ENOUGH_VALIDATION_ROWS = 1000
+_MAX_SPLITS = 5
+
+
+@dataclass(frozen=True)
+class SelectionSettings:
+    """How finalists are trained and chosen."""
+
+    n_finalists: int
+    max_iter: int
+    epoch_fractions: tuple[float, ...]
+    n_iter_no_change: int | None
+
+    def lengths(self) -> list[int]:
+        """Return the numbers of epochs to choose from, the longest training last."""
+        epochs = (round(share * self.max_iter) for share in self.epoch_fractions)
+        return sorted({max(n, 1) for n in epochs})
+
+
+@dataclass(frozen=True)
+class RefitSettings:
+    """How the choice is trained on all rows."""
+
+    n_ensemble: int
+    refit: str
+    max_iter: int
+
+
+@dataclass(frozen=True)
+class FitSettings:
+    """Everything that a fit needs to know of its estimator."""
+
+    space: SearchSpace
+    strategy: Any
+    first_architecture: Architecture | None
+    search: SearchSettings
+    selection: SelectionSettings
+    refit: RefitSettings
+    # How children are trained in the search; the other stages replace its epochs.
+    training: TrainingSettings
+    encoding: str
+    scoring: str | Callable[..., float] | None
+    validation_fraction: float
+    n_splits: int | str
+    n_jobs: int | None
+    verbose: bool | int
+
+    def n_folds(self, n_rows: int) -> int:
+        """Return how many splits the finalists of a table of so many rows have."""
+        if not isinstance(self.n_splits, str):
+            return self.n_splits
+        rows_of_split = max(self.validation_fraction * n_rows, 1)
+        enough = math.ceil(_ENOUGH_VALIDATION_ROWS / rows_of_split)
+        return min(enough, _most_splits(self.validation_fraction), _MAX_SPLITS)
+
+
+def read_settings(estimator: Any) -> FitSettings:
+    """Check what scikit-learn's constraints cannot, and sort the parameters by stage.
+
+    Parameters
+    ----------
+    estimator : NASMLPClassifier
+        Has passed the checks of its ``_parameter_constraints``.
+
+    Returns
+    -------
+    FitSettings
+        Independent of the estimator; the strategy is a copy of the user's.
+
+    Raises
+    ------
+    InvalidParameterError
+        If a parameter, or several together, make no sense.
+    """
+    space = _space(estimator)
+    _check_epoch_fractions(estimator)
+    _check_n_splits(estimator)
+    parameters = estimator.get_params(deep=False)
+    search_iter = {
+        "max_iter": estimator.search_epochs,
+        "n_iter_no_change": estimator.search_n_iter_no_change,
+    }
+    return FitSettings(
+        space=space,
+        strategy=_strategy(estimator),
+        first_architecture=_first_architecture(estimator, space),
+        search=_pick(SearchSettings, parameters),
+        selection=_pick(SelectionSettings, parameters),
+        refit=_pick(RefitSettings, parameters),
+        training=_pick(TrainingSettings, parameters, **search_iter),
+        **{
+            name: parameters[name]
+            for name in (
+                "encoding",
+                "scoring",
+                "validation_fraction",
+                "n_splits",
+                "n_jobs",
+                "verbose",
+            )
+        },
+    )
+
+
+def _pick(settings_class: Any, parameters: dict[str, Any], **given: Any) -> Any:
+    """Make settings from the parameters of the same names."""
+    names = {field.name for field in fields(settings_class)} & set(parameters)
+    return settings_class(**{name: parameters[name] for name in names} | given)
+
+
+def invalid(estimator: Any, parameter: str, rule: str) -> InvalidParameterError:
+    """Return an error in scikit-learn's words, for a rule that it does not know."""
+    return InvalidParameterError(
+        f"The {parameter!r} parameter of {type(estimator).__name__} must be {rule}. "
+        f"Got {getattr(estimator, parameter)!r} instead."
+    )
+
+
+def _space(estimator: Any) -> SearchSpace:
+    """Build the search space; without dropout where its share is 0."""
+    widths: list[Any] = list(estimator.layer_widths)
+    if not all(_is_width(width) for width in widths) or not _are_different(widths):
+        rule = "a non-empty sequence of different integers >= 1"
+        raise invalid(estimator, "layer_widths", rule)
+    names = [canonical_activation(name) for name in estimator.activations]
+    if not all(name in ACTIVATIONS for name in names) or not _are_different(names):
+        rule = f"a non-empty sequence of different names of {list(ACTIVATIONS)}"
+        raise invalid(estimator, "activations", rule)
+    return SearchSpace(
+        tuple(int(width) for width in widths),
+        tuple(str(name) for name in names),
+        int(estimator.max_layers),
+        dropout=estimator.dropout > 0,
+    )
+
+
+def _are_different(values: Iterable[Any]) -> bool:
+    """Tell whether there is a value, and none of them twice."""
+    values = list(values)
+    return 0 < len(values) == len(set(values))
+
+
+def _is_width(value: object) -> bool:
+    is_integer = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+    return is_integer and int(value) >= 1  # type: ignore[call-overload]
+
+
+def _first_architecture(estimator: Any, space: SearchSpace) -> Architecture | None:
+    """Turn the parameter into an architecture of the space, or None."""
+    first = estimator.first_architecture
+    if first is None:
+        return None
+    if isinstance(first, str):
+        return space.strong_architecture()
+    if not isinstance(first, Architecture):
+        try:
+            first = Architecture(*first)
+        except ValueError as error:
+            rule = (
+                "None, 'auto', an Architecture or a sequence of its layers, such as "
+                "((64, 'relu'), 'dropout')"
+            )
+            raise invalid(estimator, "first_architecture", rule) from error
+    if first not in space:
+        rule = (
+            f"in the search space: widths of layer_widths={space.layer_widths}, "
+            f"activations of activations={space.activations}, 'dropout' only if "
+            f"dropout > 0, and at most max_layers - 1 = {space.max_layers - 1} layers"
+        )
+        raise invalid(estimator, "first_architecture", rule)
+    return first
+
+
+def _check_epoch_fractions(estimator: Any) -> None:
+    fractions: list[Any] = list(estimator.epoch_fractions)
+    are_fractions = (isinstance(f, Real) and 0 < float(f) <= 1 for f in fractions)
+    if not fractions or not all(are_fractions):
+        raise invalid(estimator, "epoch_fractions", "numbers in (0, 1], at least one")
+
+
+def _most_splits(validation_fraction: float) -> int:
+    """Return how many splits can validate on different rows."""
+    return max(int(1 / validation_fraction + 1e-9), 1)
+
+
+def _check_n_splits(estimator: Any) -> None:
+    fraction, n_splits = estimator.validation_fraction, estimator.n_splits
+    most = _most_splits(fraction)
+    if not isinstance(n_splits, str) and n_splits > most:
+        rule = (
+            "'auto' or at most 1 / validation_fraction, since the splits validate on "
+            f"different rows: {most} for validation_fraction={fraction}"
+        )
+        raise invalid(estimator, "n_splits", rule)
+
+
+def _strategy(estimator: Any) -> Any:
+    """Return a strategy that this fit alone uses."""
+    from sknas._search.strategies import RandomStrategy, ReinforceStrategy
+
+    given = estimator.search_strategy
+    if isinstance(given, type):
+        raise invalid(estimator, "search_strategy", "an object, not a class")
+    if isinstance(given, str):
+        return RandomStrategy() if given == "random" else ReinforceStrategy()
+    return clone(given) if isinstance(given, BaseEstimator) else copy.deepcopy(given)

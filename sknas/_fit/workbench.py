@@ -1,0 +1,163 @@
+"""What every stage of a fit trains with: the encoded table, its folds, the workers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from sknas._budget import Budget
+from sknas._engine.evaluator import Evaluator
+from sknas._engine.jobs import TrainingData, TrainingSettings
+from sknas._engine.trainer import Trainer
+from sknas._random import SeedSource
+from sknas._sklearn import safe_indexing
+from sknas._table.encoder import TableEncoder
+from sknas._tasks.task import Task
+
+# Share of the time that the encoding may take. A table that would take longer is
+# trained on as many of its rows, drawn at random, as there is time for.
+_ENCODING_SHARE = 0.15
+# Rows that are encoded to find out what a row costs, and the fewest of a sample.
+_PROBED_ROWS = 5_000
+
+
+class Workbench:
+    """The encoded table of one fit, and evaluators of networks on it.
+
+    Parameters
+    ----------
+    X : DataFrame, ndarray or sparse matrix of shape (n_rows, n_columns)
+        The validated table.
+    task : Task
+        The target.
+    splits : list of (training, validation)
+        Positions of the rows of each fold.
+    encoding : str
+        The estimator's parameter.
+    seeds : SeedSource
+        Names every seed.
+    device : torch.device
+        Where networks are trained.
+    n_jobs : int or None
+        Processes that train on a CPU.
+
+    Attributes
+    ----------
+    encoder : TableEncoder
+        Has learned from all rows.
+    views : dict of str to ndarray
+        Columns of the encoded table by the name of each encoding of its numbers; the
+        first is that of the search.
+    """
+
+    def __init__(
+        self,
+        X: Any,
+        task: Task,
+        splits: Sequence[tuple[np.ndarray, np.ndarray]],
+        *,
+        encoding: str,
+        seeds: SeedSource,
+        device: torch.device,
+        n_jobs: int | None,
+    ) -> None:
+        self.encoder = TableEncoder(encoding, seeds.seed("encoder"))
+        self._table = self.encoder.fit_table(X, task.y)
+        self.views: dict[str, np.ndarray] = self.encoder.views_
+        self.search_view = next(iter(self.views))
+        self._task, self._splits = task, splits
+        self._seeds, self._device, self._n_jobs = seeds, device, n_jobs
+        # The folds as the search sees them; another view is cut from them.
+        self._folds = [self._fold(*rows) for rows in splits]
+
+    def _fold(self, rows: np.ndarray, validation_rows: np.ndarray) -> TrainingData:
+        """Encode a fold: what is learned from y comes from its training rows alone."""
+        X, X_validation = self._table.fold(rows, validation_rows)
+        y = self._task.y
+        return TrainingData(
+            X, y[rows], self._task.output, X_validation, y[validation_rows]
+        )
+
+    def folds(self, view: str) -> list[TrainingData]:
+        """Return the folds, in the encoding of that name."""
+        if view == self.search_view:
+            return self._folds
+        return [self._cut(fold, view) for fold in self._folds]
+
+    def all_rows(self, view: str) -> TrainingData:
+        """Return all rows, for the refit."""
+        data = TrainingData(self._table.all_rows(), self._task.y, self._task.output)
+        return data if view == self.search_view else self._cut(data, view)
+
+    def _cut(self, data: TrainingData, view: str) -> TrainingData:
+        columns = self.views[view]
+        X_validation = data.X_validation
+        if X_validation is not None:
+            X_validation = np.ascontiguousarray(X_validation[:, columns])
+        return replace(
+            data,
+            X=np.ascontiguousarray(data.X[:, columns]),
+            X_validation=X_validation,
+        )
+
+    def evaluator(
+        self,
+        folds: Sequence[TrainingData],
+        settings: TrainingSettings,
+        n_copies: int = 1,
+    ) -> Evaluator:
+        """Return what trains candidates on some folds."""
+        trainer = Trainer(
+            folds,
+            settings,
+            seed=self._seeds.seed("order of rows"),
+            device=self._device,
+            n_jobs=self._n_jobs,
+        )
+        return Evaluator(trainer, n_copies)
+
+
+def affordable_rows(
+    X: Any, task: Task, *, encoding: str, random_state: int, budget: Budget
+) -> np.ndarray | None:
+    """Return the rows that there is time to encode, or None for all.
+
+    Parameters
+    ----------
+    X : DataFrame, ndarray or sparse matrix of shape (n_rows, n_columns)
+        The validated table.
+    task : Task
+        The target.
+    encoding : str
+        The estimator's parameter.
+    random_state : int
+        Draws the rows.
+    budget : Budget
+        Without a limit, all rows are affordable.
+    """
+    n_rows = task.n_rows
+    if not budget.is_limited or n_rows <= 2 * _PROBED_ROWS:
+        return None
+    rows = np.random.default_rng(random_state).permutation(n_rows)
+    probed = rows[:_PROBED_ROWS]
+    start = time.monotonic()
+    table = TableEncoder(encoding, random_state).fit_table(
+        safe_indexing(X, probed), task.y[probed]
+    )
+    table.all_rows()
+    seconds_per_row = (time.monotonic() - start) / len(probed)
+    affordable = _ENCODING_SHARE * max(budget.seconds_left(), 0.0) / seconds_per_row
+    n_affordable = max(int(affordable), _PROBED_ROWS)
+    return (
+        None if n_affordable >= n_rows else _with_all_targets(rows, n_affordable, task)
+    )
+
+
+def _with_all_targets(rows: np.ndarray, n: int, task: Task) -> np.ndarray:
+    """Return the first ``n`` of some rows, and one row for each class besides."""
+    return np.union1d(rows[:n], task.representatives())

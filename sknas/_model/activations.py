@@ -1,0 +1,53 @@
+"""Activations of hidden layers and of the output layer, in numpy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from scipy.special import expit, log_softmax
+
+
+def _relu_(z: np.ndarray) -> None:
+    np.maximum(z, 0, out=z)
+
+
+def _elu_(z: np.ndarray) -> None:
+    # max(z, exp(z) - 1) where z is below 0, and z elsewhere.
+    np.maximum(z, np.expm1(np.minimum(z, 0)), out=z)
+
+
+def _tanh_(z: np.ndarray) -> None:
+    np.tanh(z, out=z)
+
+
+def _sigmoid_(z: np.ndarray) -> None:
+    expit(z, out=z)
+
+
+#: What a hidden layer applies, in place: large tables would otherwise be allocated
+#: anew at every layer.
+HIDDEN: dict[str, Callable[[np.ndarray], None]] = {
+    "sigmoid": _sigmoid_,
+    "tanh": _tanh_,
+    "relu": _relu_,
+    "elu": _elu_,
+}
+
+
+def _softmax(logits: np.ndarray) -> np.ndarray:
+    log_p: np.ndarray = log_softmax(logits, axis=-1)
+    return log_p
+
+
+def _logistic(logits: np.ndarray) -> np.ndarray:
+    # A softmax over a fixed 0 and z is the sigmoid of z.
+    return _softmax(np.concatenate([np.zeros_like(logits), logits], axis=-1))
+
+
+#: Log-probabilities of the classes, (..., n_rows, n_classes), from the logits of the
+#: output layer, (..., n_rows, n_outputs).
+LOG_PROBABILITIES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "logistic": _logistic,
+    "softmax": _softmax,
+}

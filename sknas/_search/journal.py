@@ -1,0 +1,80 @@
+"""Where the record of a search is kept while it is written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+from sknas._space import Architecture
+
+TRAINED = "trained"
+FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One candidate that was tried, and everything measured about it.
+
+    What could not be measured is NaN: all of a failed child but its cost, and
+    ``predicted_score`` where nothing predicts.
+    """
+
+    architecture: Architecture
+    round: int
+    status: str
+    score: float
+    loss: float
+    predicted_score: float
+    reward: float
+    n_parameters: int
+    n_iter: int
+    time: float
+
+
+@dataclass(frozen=True)
+class Round:
+    """What is known of a whole round: figures by name."""
+
+    figures: Mapping[str, object]
+
+
+@dataclass(frozen=True)
+class FinalistRecord:
+    """One finalist, and what was measured about it."""
+
+    index: int
+    architecture: Architecture
+    encoding: str
+    max_iter: int
+    score: float
+    loss: float
+    n_iter: int
+    time: float
+
+
+Record: TypeAlias = Trial | Round | FinalistRecord
+
+
+class Journal(Protocol):
+    """An append-only sequence of records, in the order of the events."""
+
+    def append(self, record: Record) -> None:
+        """Write one more record."""
+
+    def __iter__(self) -> Iterator[Record]:
+        """Yield all records written so far, the oldest first."""
+
+
+class MemoryJournal:
+    """A journal that lasts as long as the process."""
+
+    def __init__(self) -> None:
+        self._records: list[Record] = []
+
+    def append(self, record: Record) -> None:
+        """Write one more record."""
+        self._records.append(record)
+
+    def __iter__(self) -> Iterator[Record]:
+        return iter(self._records)
