@@ -5,7 +5,15 @@ import pandas as pd
 import pytest
 
 from sknas import Architecture
-from sknas._search.history import FAILED, TRAINED, SearchHistory, Trial, columns_of
+from sknas._search.history import SearchHistory, columns_of
+from sknas._search.journal import (
+    FAILED,
+    TRAINED,
+    FinalistRecord,
+    MemoryJournal,
+    Round,
+    Trial,
+)
 
 
 def _trial(**values):
@@ -40,7 +48,7 @@ def test_trials_become_columns_in_their_order():
         _trial(score=0.9),
     )
     assert len(history) == 4
-    columns = history.to_dict()
+    columns = history.trials_to_dict()
     assert list(columns) == [
         "architecture",
         "round",
@@ -65,12 +73,12 @@ def test_trials_become_columns_in_their_order():
 
 def test_failed_trials_share_the_last_rank():
     failed = _trial(status=FAILED, score=math.nan)
-    columns = _history(failed, _trial(score=-5.0), failed).to_dict()
+    columns = _history(failed, _trial(score=-5.0), failed).trials_to_dict()
     assert columns["rank_score"].tolist() == [2, 1, 2]
 
 
 def test_columns_are_ready_for_a_data_frame():
-    frame = pd.DataFrame(_history(_trial(), _trial(score=0.9)).to_dict())
+    frame = pd.DataFrame(_history(_trial(), _trial(score=0.9)).trials_to_dict())
     frame = frame.sort_values("rank_score")
     assert frame["score"].tolist() == [0.9, 0.5]
 
@@ -96,8 +104,8 @@ def test_an_empty_history_has_no_rows():
 
 def test_rounds_become_columns_and_what_one_lacks_is_nan():
     history = SearchHistory()
-    history.record_round(round=0, n_trials=2)
-    history.record_round(round=1, n_trials=2, entropy=0.5)
+    history.record(Round({"round": 0, "n_trials": 2}))
+    history.record(Round({"round": 1, "n_trials": 2, "entropy": 0.5}))
     columns = history.rounds_to_dict()
     assert list(columns) == ["round", "n_trials", "entropy"]
     np.testing.assert_array_equal(columns["entropy"], [math.nan, 0.5])
@@ -106,7 +114,7 @@ def test_rounds_become_columns_and_what_one_lacks_is_nan():
 
 def test_architectures_of_one_depth_stay_objects():
     rows = [{"architecture": Architecture((width, "relu"))} for width in (8, 16)]
-    column = columns_of(rows)["architecture"]
+    column = columns_of(rows, ["architecture"])["architecture"]
     assert column.shape == (2,)
     assert all(isinstance(value, Architecture) for value in column)
 
@@ -114,3 +122,51 @@ def test_architectures_of_one_depth_stay_objects():
 def test_a_trial_cannot_be_changed():
     with pytest.raises(AttributeError, match="cannot assign to field 'score'"):
         _trial().score = 1.0
+
+
+def _finalist(index):
+    return FinalistRecord(
+        index, Architecture((8, "relu")), "scale", 15, 0.9, 0.3, 15, 2
+    )
+
+
+def test_finalists_become_columns_and_one_is_chosen():
+    history = SearchHistory()
+    for index in (3, 1):
+        history.record(_finalist(index))
+    columns = history.finalists_to_dict(1)
+    assert columns["index"].tolist() == [3, 1]
+    assert columns["chosen"].tolist() == [False, True]
+    assert len(pd.DataFrame(columns)) == 2
+
+
+def test_without_finalists_the_columns_are_there():
+    columns = SearchHistory().finalists_to_dict(None)
+    assert list(columns) == [
+        "index",
+        "architecture",
+        "encoding",
+        "max_iter",
+        "score",
+        "loss",
+        "n_iter",
+        "time",
+        "chosen",
+    ]
+    assert {len(column) for column in columns.values()} == {0}
+
+
+def test_a_history_is_read_again_from_its_journal():
+    journal = MemoryJournal()
+    history = SearchHistory(journal)
+    history.record(_trial(score=0.75))
+    history.record(Round({"round": 0}))
+    history.record(_finalist(0))
+    again = SearchHistory(journal)
+    assert again.trials == history.trials
+    assert again.rounds == history.rounds
+    assert again.finalists == history.finalists
+    assert again.best_score() == 0.75
+    # What is recorded now goes to the same journal.
+    again.record(_trial())
+    assert len(list(journal)) == 4
