@@ -166,7 +166,7 @@ class Fitting:
         Ramps help where the classes hang on thresholds of single columns. Where they
         hang on smooth combinations of many, ramps are more to overfit with.
         """
-        columns = np.flatnonzero(self.encoder.plain_columns_)
+        columns = self.encoder.views_["scale"]
         plain = replace(self.data, X=np.ascontiguousarray(self.data.X[:, columns]))
         folds = [plain.split(*rows) for rows in self._splits]
         finalists = self._finalists(folds, choice.max_iter)
@@ -188,7 +188,7 @@ class Fitting:
         if self._metric.best(candidates, None) == 0:
             return choice
         self.data = plain
-        self.encoder.drop_ramps()
+        self.encoder.restrict("scale")
         return replace(choice, score=score, evaluation=evaluation)
 
     def refit(self, choice: Choice) -> Evaluation:

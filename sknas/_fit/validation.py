@@ -13,7 +13,7 @@ from sklearn.utils.validation import validate_data
 
 from sknas._sklearn import InvalidParameterError
 from sknas._space import ACTIVATIONS, Architecture, SearchSpace, canonical_activation
-from sknas._table.encoder import is_mixed_table
+from sknas._table.columns import is_mixed_table
 
 # Architectures differ by a percent or less: the standard error of an accuracy of 0.9
 # measured on so many rows is one percent, of the difference of two networks half.
