@@ -679,7 +679,7 @@ def test_a_table_of_numbers_that_was_read_as_text_is_told(fast):
     numbers = np.random.default_rng(0).normal(size=(40, 1)).round(6)
     y = np.array([0, 1] * 20)
     with pytest.warns(
-        UserWarning, match="Column 0 is text.* read as numbers"
+        UserWarning, match=r"looks like something other(.|\n)*- 0: .* read as numbers"
     ) as caught:
         NASMLPClassifier(**fast).fit(numbers.astype(str), y)
     assert {warning.filename for warning in caught} == {__file__}

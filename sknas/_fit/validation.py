@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.utils import check_array
 from sklearn.utils.validation import validate_data
 
-from sknas._table.encoder import is_mixed_table
+from sknas._table.columns import is_mixed_table
 
 
 def check_table(

@@ -1,0 +1,139 @@
+import datetime
+from decimal import Decimal
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import sparse
+
+from sknas._table.columns import CATEGORICAL, NUMERIC, is_mixed_table
+from sknas._table.encoder import TableEncoder
+
+
+@pytest.mark.parametrize(
+    ("column", "kind"),
+    [
+        (pd.Series([1.0, 2.0, None]), NUMERIC),
+        (pd.Series([1, 2, 3]), NUMERIC),
+        (pd.Series([True, False, True]), NUMERIC),
+        (pd.Series([1, None, 3], dtype="Int64"), NUMERIC),
+        (pd.Series([1.5, None, 3], dtype="Float32"), NUMERIC),
+        (pd.Series([True, None, False], dtype="boolean"), NUMERIC),
+        (pd.Series([1, None, 2.5], dtype=object), NUMERIC),
+        (pd.Series([True, None, False], dtype=object), NUMERIC),
+        (pd.Series([Decimal("1.5"), Decimal(2), None], dtype=object), NUMERIC),
+        (pd.Series([None, None, None], dtype=object), NUMERIC),
+        # The dtype is 'str' from pandas 3 on, object before.
+        pytest.param(pd.Series(["a", "b", None]), CATEGORICAL, id="inferred text"),
+        (pd.Series(["a", "b", None], dtype=object), CATEGORICAL),
+        (pd.Series(["a", 1, None], dtype=object), CATEGORICAL),
+        (pd.Series(["a", "b", None], dtype="string"), CATEGORICAL),
+        (pd.Series(["a", "b", None], dtype="category"), CATEGORICAL),
+        (pd.Series([1, 2, None], dtype="category"), CATEGORICAL),
+        (pd.Series([b"a", b"b", None], dtype=object), CATEGORICAL),
+    ],
+    ids=lambda value: (
+        f"{value.dtype}-{'-'.join(map(str, value))}"
+        if isinstance(value, pd.Series)
+        else value
+    ),
+)
+def test_columns_are_numbers_or_categories_and_may_miss_values(column, kind):
+    frame = pd.DataFrame({"column": column, "text": ["x", "y", "x"]})
+    encoder = TableEncoder().fit(frame)
+    assert encoder.kinds_ == [kind, CATEGORICAL]
+    encoded = encoder.transform(frame)
+    assert encoded.dtype == np.float64
+    assert np.isfinite(encoded).all()
+    assert encoded.shape == (3, encoder.n_features_out_)
+    # The missing value leaves a trace: an indicator or a category of its own.
+    if column.isna().any() and not column.isna().all():
+        (row,) = np.flatnonzero(column.isna())
+        marks = encoded[row] == 1
+        others = np.delete(encoded, row, axis=0)
+        assert (marks & ~(others == 1).any(axis=0)).any()
+
+
+def test_every_kind_of_column_is_encoded_with_missing_values(mixed_frame):
+    X, _ = mixed_frame
+    encoder = TableEncoder("scale").fit(X)
+    assert encoder.kinds_ == [NUMERIC] * 5 + [CATEGORICAL] * 3
+    encoded = encoder.transform(X)
+    assert np.isfinite(encoded).all()
+    # Five numbers, indicators of three of them; 2 + 3 + 3 categories, 3 of missing.
+    assert encoded.shape == (60, 5 + 3 + 8 + 3)
+    assert np.abs(encoded).max() <= 3
+
+
+@pytest.mark.parametrize(
+    ("column", "kind"),
+    [
+        (pd.date_range("2020-01-01", periods=3), "datetime64"),
+        (pd.to_timedelta([1, 2, 3], unit="D"), "timedelta64"),
+        (pd.period_range("2020-01", periods=3, freq="M"), "period"),
+    ],
+    ids=["datetime", "timedelta", "period"],
+)
+def test_a_column_of_dates_is_refused_with_a_remedy(column, kind):
+    frame = pd.DataFrame({"x": [1, 2, 3], "when": column})
+    with pytest.raises(
+        ValueError, match=rf"Column 'when' has dtype {kind}.*leave it out"
+    ):
+        TableEncoder().fit(frame)
+
+
+@pytest.mark.parametrize("value", [{"a": 1}, [1, 2]], ids=["dict", "list"])
+def test_an_object_column_of_anything_else_is_refused(value):
+    frame = pd.DataFrame({"odd": pd.Series([value, value], dtype=object)})
+    with pytest.raises(TypeError, match=r"Column 'odd' holds .* must be a string or a"):
+        TableEncoder().fit(frame)
+
+
+@pytest.mark.parametrize(
+    "value", [datetime.date(2020, 1, 1), pd.Timestamp(2020, 1, 1)], ids=["date", "time"]
+)
+def test_objects_that_are_dates_are_refused_like_columns_of_dates(value):
+    frame = pd.DataFrame({"odd": pd.Series([value, value], dtype=object)})
+    with pytest.raises(ValueError, match=r"Column 'odd' holds .* leave it out"):
+        TableEncoder().fit(frame)
+
+
+def test_a_date_is_refused_where_there_was_a_category():
+    frame = pd.DataFrame({"x": [1.0, 2.0], "text": ["a", "b"]})
+    encoder = TableEncoder().fit(frame)
+    with pytest.raises(ValueError, match="Column 'text' has dtype datetime"):
+        encoder.transform(frame.assign(text=pd.to_datetime(["2020-01-01"] * 2)))
+
+
+def test_what_was_numeric_must_stay_numeric():
+    frame = pd.DataFrame({"x": [1.0, 2.0, 3.0], "text": ["a", "b", "a"]})
+    encoder = TableEncoder().fit(frame)
+    changed = frame.assign(x=["one", "two", "three"])
+    with pytest.raises(ValueError, match="Column 'x' was numeric in fit"):
+        encoder.transform(changed)
+
+
+def test_infinity_in_a_numeric_column_of_a_mixed_table_is_refused():
+    frame = pd.DataFrame({"x": [1.0, np.inf, 3.0], "text": ["a", "b", "a"]})
+    with pytest.raises(ValueError, match="X contains infinity"):
+        TableEncoder().fit(frame)
+
+
+@pytest.mark.parametrize(
+    ("table", "expected"),
+    [
+        (np.zeros((2, 2)), False),
+        (np.zeros((2, 2), dtype=object), True),
+        (np.array([["a"]]), True),
+        (np.array([["2020-01-01"]], dtype="datetime64[D]"), True),
+        (pd.DataFrame({"x": [1.0], "y": [True]}), False),
+        (pd.DataFrame({"x": pd.array([1, None], dtype="Int64")}), False),
+        (pd.DataFrame({"x": [1.0], "y": ["a"]}), True),
+        (pd.Series(["a"]), False),
+        (sparse.csr_array((2, 2)), False),
+        ([["a"]], False),
+    ],
+    ids=range(10),
+)
+def test_mixed_tables_are_told_from_plain_ones(table, expected):
+    assert is_mixed_table(table) is expected
