@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import time
 from collections.abc import Callable
 from numbers import Integral, Real
@@ -10,10 +9,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.utils.validation import check_is_fitted
 
 from sknas._random import SeedSource
+from sknas._search.strategies import STRATEGIES, SearchStrategy
 from sknas._sklearn import (
     HasMethods,
     Interval,
@@ -29,7 +29,7 @@ from sknas._space import Architecture
 if TYPE_CHECKING:
     from sknas._engine.evaluator import Evaluation
     from sknas._engine.stack import TrainingData
-    from sknas._search.searcher import Choice, Search, Strategy
+    from sknas._search.searcher import Choice, Search
 
 
 class NASMLPClassifier(ClassifierMixin, BaseEstimator):
@@ -62,9 +62,11 @@ class NASMLPClassifier(ClassifierMixin, BaseEstimator):
         to 1/256. 0 leaves dropout out of the space.
 
     search_strategy : {'reinforce', 'random'} or object, default='reinforce'
-        What proposes architectures. An object needs ``setup(space, random_state)``,
-        ``ask(n)`` and ``tell(architectures, rewards)``, and may have
-        ``predict(architectures)``; a deep copy of it is used.
+        What proposes architectures. The names stand for `ReinforceStrategy` and
+        `RandomStrategy` with their defaults; ``ReinforceStrategy(entropy=0.1)`` sets
+        parameters, and a grid over ``search_strategy__entropy`` varies them. An object
+        of your own inherits from `SearchStrategy`, or has ``setup``, ``ask`` and
+        ``tell``. A clone is used, or of an object that is no estimator a deep copy.
 
     n_rounds : int, default=5
         How often the strategy is asked and told.
@@ -98,43 +100,6 @@ class NASMLPClassifier(ClassifierMixin, BaseEstimator):
     weight_sharing : bool, default=False
         Whether children inherit the weights of earlier ones that had the same pair of
         adjacent layers (one-shot learning).
-
-    accuracy_predictor : bool, default=True
-        Whether ``'reinforce'`` trains a predictor of the reward jointly with its
-        controller.
-
-    controller_hidden_size : int, default=64
-        Units of the controller's LSTM.
-
-    controller_learning_rate : float, default=0.01
-        Step size of the controller's Adam.
-
-    controller_learning_rate_decay : float, default=0.0
-        After t updates the step size is divided by ``1 + decay * t``.
-
-    controller_batch_size : int or None, default=None
-        Architectures an update of the controller. None takes a whole round.
-
-    controller_discount : float, default=1.0
-        Discount factor of the returns, in (0, 1].
-
-    controller_baseline : 'moving_average' or float, default='moving_average'
-        What is subtracted from the returns.
-
-    controller_entropy : float, default=0.01
-        Weight of the policy's entropy in its objective.
-
-    controller_replays : int, default=20
-        Steps that the controller takes on all trials so far after the update of a
-        round: one update a round would hardly move it.
-
-    predictor_candidates : int, default=4
-        Architectures drawn for each one trained, of which the predictor picks the
-        most promising. 1 trains what is drawn.
-
-    predictor_bonus : float, default=0.0
-        Weight of the predictor's absolute error in the controller's reward, which
-        draws the search to where the predictor errs.
 
     solver : {'adamw', 'adam'}, default='adamw'
         Optimiser of the networks.
@@ -378,20 +343,6 @@ class NASMLPClassifier(ClassifierMixin, BaseEstimator):
         "n_ensemble": [Interval(Integral, 1, None, closed="left")],
         "first_architecture": [StrOptions({"auto"}), Architecture, tuple, list, None],
         "weight_sharing": ["boolean"],
-        "accuracy_predictor": ["boolean"],
-        "controller_hidden_size": [Interval(Integral, 1, None, closed="left")],
-        "controller_learning_rate": [Interval(Real, 0, None, closed="neither")],
-        "controller_learning_rate_decay": [Interval(Real, 0, None, closed="left")],
-        "controller_batch_size": [Interval(Integral, 1, None, closed="left"), None],
-        "controller_discount": [Interval(Real, 0, 1, closed="right")],
-        "controller_baseline": [
-            StrOptions({"moving_average"}),
-            Interval(Real, None, None, closed="neither"),
-        ],
-        "controller_entropy": [Interval(Real, 0, None, closed="left")],
-        "controller_replays": [Interval(Integral, 0, None, closed="left")],
-        "predictor_candidates": [Interval(Integral, 1, None, closed="left")],
-        "predictor_bonus": [Interval(Real, 0, None, closed="left")],
         "solver": [StrOptions({"adamw", "adam"})],
         "alpha": [Interval(Real, 0, None, closed="left")],
         "learning_rate": [StrOptions({"cosine", "constant"})],
@@ -430,7 +381,7 @@ class NASMLPClassifier(ClassifierMixin, BaseEstimator):
         activations: tuple[str, ...] = ("relu", "elu", "tanh", "sigmoid"),
         max_layers: int = 7,
         dropout: float = 0.2,
-        search_strategy: str | Strategy = "reinforce",
+        search_strategy: str | SearchStrategy = "reinforce",
         n_rounds: int = 5,
         n_architectures: int = 8,
         search_epochs: int = 15,
@@ -439,17 +390,6 @@ class NASMLPClassifier(ClassifierMixin, BaseEstimator):
         n_ensemble: int = 4,
         first_architecture: str | Architecture | tuple[Any, ...] | None = "auto",
         weight_sharing: bool = False,
-        accuracy_predictor: bool = True,
-        controller_hidden_size: int = 64,
-        controller_learning_rate: float = 0.01,
-        controller_learning_rate_decay: float = 0.0,
-        controller_batch_size: int | None = None,
-        controller_discount: float = 1.0,
-        controller_baseline: str | float = "moving_average",
-        controller_entropy: float = 0.01,
-        controller_replays: int = 20,
-        predictor_candidates: int = 4,
-        predictor_bonus: float = 0.0,
         solver: str = "adamw",
         alpha: float = 0.3,
         learning_rate: str = "cosine",
@@ -486,17 +426,6 @@ class NASMLPClassifier(ClassifierMixin, BaseEstimator):
         self.n_ensemble = n_ensemble
         self.first_architecture = first_architecture
         self.weight_sharing = weight_sharing
-        self.accuracy_predictor = accuracy_predictor
-        self.controller_hidden_size = controller_hidden_size
-        self.controller_learning_rate = controller_learning_rate
-        self.controller_learning_rate_decay = controller_learning_rate_decay
-        self.controller_batch_size = controller_batch_size
-        self.controller_discount = controller_discount
-        self.controller_baseline = controller_baseline
-        self.controller_entropy = controller_entropy
-        self.controller_replays = controller_replays
-        self.predictor_candidates = predictor_candidates
-        self.predictor_bonus = predictor_bonus
         self.solver = solver
         self.alpha = alpha
         self.learning_rate = learning_rate
@@ -675,31 +604,17 @@ class NASMLPClassifier(ClassifierMixin, BaseEstimator):
             self.out_activation_,
         )
 
-    def _make_strategy(self) -> Strategy:
-        from sknas._search.strategies import RandomStrategy, ReinforceStrategy
-
+    def _make_strategy(self) -> SearchStrategy:
         if isinstance(self.search_strategy, type):
             raise InvalidParameterError(
                 f"The 'search_strategy' parameter of {type(self).__name__} must be an "
                 f"object, not a class. Got {self.search_strategy!r} instead."
             )
-        if not isinstance(self.search_strategy, str):
-            return copy.deepcopy(self.search_strategy)
-        if self.search_strategy == "random":
-            return RandomStrategy()
-        return ReinforceStrategy(
-            hidden_size=self.controller_hidden_size,
-            learning_rate=self.controller_learning_rate,
-            learning_rate_decay=self.controller_learning_rate_decay,
-            batch_size=self.controller_batch_size,
-            discount=self.controller_discount,
-            baseline=self.controller_baseline,
-            entropy=self.controller_entropy,
-            n_replays=self.controller_replays,
-            accuracy_predictor=bool(self.accuracy_predictor),
-            predictor_candidates=self.predictor_candidates,
-            predictor_bonus=self.predictor_bonus,
-        )
+        if isinstance(self.search_strategy, str):
+            return STRATEGIES[self.search_strategy]()
+        # Of what is no estimator this is a deep copy.
+        strategy: SearchStrategy = clone(self.search_strategy, safe=False)
+        return strategy
 
     def _publish_search(self, search: Search, choice: Choice) -> None:
         from sknas._search.history import columns_of

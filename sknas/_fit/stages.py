@@ -18,7 +18,8 @@ from sknas._engine.stack import TrainingData, TrainingSettings
 from sknas._engine.trainer import Trainer
 from sknas._progress import Progress
 from sknas._random import SeedSource
-from sknas._search.searcher import Choice, Finalist, Search, Strategy, validated
+from sknas._search.searcher import Choice, Finalist, Search, validated
+from sknas._search.strategies import SearchStrategy
 from sknas._space import Architecture, SearchSpace
 from sknas._table.encoder import TableEncoder
 from sknas._tasks.metric import ValidationMetric
@@ -92,7 +93,7 @@ class Fitting:
     def search(
         self,
         space: SearchSpace,
-        strategy: Strategy,
+        strategy: SearchStrategy,
         first_architecture: Architecture | None,
     ) -> Search:
         """Run the search to its end, or to that of its time."""

@@ -7,7 +7,7 @@ import time
 import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -15,24 +15,10 @@ from sknas._engine.evaluator import Candidate, Evaluation, Evaluator
 from sknas._progress import Progress
 from sknas._random import SeedSource
 from sknas._search.history import FAILED, TRAINED, SearchHistory, Trial
+from sknas._search.strategies import SearchStrategy
 from sknas._search.weight_store import BigramWeightStore
 from sknas._space import Architecture, SearchSpace
 from sknas._tasks.metric import ValidationMetric
-
-
-class Strategy(Protocol):
-    """What a search needs of a strategy; ``predict`` and ``report`` may be absent."""
-
-    def setup(self, space: SearchSpace, random_state: int) -> None:
-        """Begin a search."""
-
-    def ask(self, n: int) -> Sequence[Architecture]:
-        """Propose at most n architectures of the space."""
-
-    def tell(
-        self, architectures: Sequence[Architecture], rewards: Sequence[float]
-    ) -> None:
-        """Learn what came of them."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +54,7 @@ class Search:
     ----------
     space : SearchSpace
         Where architectures come from.
-    strategy : Strategy
+    strategy : SearchStrategy
         What proposes them.
     evaluator : Evaluator
         Trains children as the search does.
@@ -92,7 +78,7 @@ class Search:
         self,
         *,
         space: SearchSpace,
-        strategy: Strategy,
+        strategy: SearchStrategy,
         evaluator: Evaluator,
         metric: ValidationMetric,
         seeds: SeedSource,
