@@ -23,7 +23,7 @@ import numpy as np
 from scipy.stats import spearmanr
 from sklearn.datasets import load_digits
 
-from sknas import NASMLPClassifier
+from sknas import NASMLPClassifier, ReinforceStrategy
 
 X, y = load_digits(return_X_y=True)
 budget = {
@@ -39,8 +39,10 @@ budget = {
     "random_state": 0,
 }
 searches = {
-    "reinforce": NASMLPClassifier(predictor_candidates=4, **budget),
-    "reinforce, no screening": NASMLPClassifier(predictor_candidates=1, **budget),
+    "reinforce": NASMLPClassifier(search_strategy="reinforce", **budget),
+    "reinforce, no screening": NASMLPClassifier(
+        search_strategy=ReinforceStrategy(predictor_candidates=1), **budget
+    ),
     "random": NASMLPClassifier(search_strategy="random", **budget),
 }
 for classifier in searches.values():
@@ -67,9 +69,9 @@ for row in range(0, len(rounds["round"]), 3):
 #
 # On the right, the entropy of the policy: the mean over the tokens of a round. It falls
 # as the policy makes up its mind. Should it fall to zero while the rewards are still
-# low, the policy has settled too early: raise ``controller_entropy`` or lower
-# ``controller_learning_rate``. Should it not fall at all, the search was too short for
-# the policy to learn, and did little more than random search with screening.
+# low, the policy has settled too early: raise ``search_strategy__entropy`` or lower
+# ``search_strategy__learning_rate``. Should it not fall at all, the search was too
+# short for the policy to learn, and did little more than random search with screening.
 colors = {
     "reinforce": "tab:blue",
     "reinforce, no screening": "tab:green",

@@ -2,6 +2,11 @@
 
 from sknas._estimators import NASMLPClassifier
 from sknas._paper import PAPER_SETTINGS
+from sknas._search.strategies import (
+    RandomStrategy,
+    ReinforceStrategy,
+    SearchStrategy,
+)
 from sknas._space import Architecture, SearchSpace
 
 __version__ = "0.1.0"
@@ -10,6 +15,9 @@ __all__ = [
     "PAPER_SETTINGS",
     "Architecture",
     "NASMLPClassifier",
+    "RandomStrategy",
+    "ReinforceStrategy",
     "SearchSpace",
+    "SearchStrategy",
     "__version__",
 ]

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 from sklearn.base import ClassifierMixin
 
 from sknas._base import BaseNASMLP
+from sknas._search.strategies import SearchStrategy
 from sknas._sklearn import HasMethods, Interval, StrOptions, fit_context
 from sknas._space import Architecture
 
@@ -48,9 +49,11 @@ class NASMLPClassifier(ClassifierMixin, BaseNASMLP):
         to 1/256. 0 leaves dropout out of the space.
 
     search_strategy : {'reinforce', 'random'} or object, default='reinforce'
-        What proposes architectures. An object needs ``setup(space, random_state)``,
-        ``ask(n)`` and ``tell(architectures, rewards)``, and may have
-        ``predict(architectures)``; a deep copy of it is used.
+        What proposes architectures. The names stand for `ReinforceStrategy` and
+        `RandomStrategy` with their defaults; ``ReinforceStrategy(entropy=0.1)`` sets
+        parameters, and a grid over ``search_strategy__entropy`` varies them. An object
+        of your own inherits from `SearchStrategy`, or has ``setup``, ``ask`` and
+        ``tell``. A clone is used, or of an object that is no estimator a deep copy.
 
     n_rounds : int, default=5
         How often the strategy is asked and told.
@@ -85,50 +88,14 @@ class NASMLPClassifier(ClassifierMixin, BaseNASMLP):
         Whether children inherit the weights of earlier ones that had the same pair of
         adjacent layers (one-shot learning).
 
-    accuracy_predictor : bool, default=True
-        Whether ``'reinforce'`` trains a predictor of the reward jointly with its
-        controller.
-
-    controller_hidden_size : int, default=64
-        Units of the controller's LSTM.
-
-    controller_learning_rate : float, default=0.01
-        Step size of the controller's Adam.
-
-    controller_learning_rate_decay : float, default=0.0
-        After t updates the step size is divided by ``1 + decay * t``.
-
-    controller_batch_size : int or None, default=None
-        Architectures an update of the controller. None takes a whole round.
-
-    controller_discount : float, default=1.0
-        Discount factor of the returns, in (0, 1].
-
-    controller_baseline : 'moving_average' or float, default='moving_average'
-        What is subtracted from the returns.
-
-    controller_entropy : float, default=0.01
-        Weight of the policy's entropy in its objective.
-
-    controller_replays : int, default=20
-        Steps that the controller takes on all trials so far after the update of a
-        round: one update a round would hardly move it.
-
-    predictor_candidates : int, default=4
-        Architectures drawn for each one trained, of which the predictor picks the
-        most promising. 1 trains what is drawn.
-
-    predictor_bonus : float, default=0.0
-        Weight of the predictor's absolute error in the controller's reward, which
-        draws the search to where the predictor errs.
-
     solver : {'adamw', 'adam'}, default='adamw'
         Optimiser of the networks.
 
-    alpha : float, default=0.3
-        Weight decay. With ``solver='adamw'`` it is decoupled: weights shrink by
-        ``alpha`` times the learning rate a step. With ``solver='adam'`` it is the
+    alpha : float or 'auto', default='auto'
+        Weight decay. With ``solver='adamw'`` it is decoupled: each step shrinks the
+        weights by ``alpha`` times the learning rate. With ``solver='adam'`` it is the
         strength of the L2 term, divided by the batch size as in `MLPClassifier`.
+        ``'auto'`` is 0.3 for the one and 0.0001 for the other.
 
     learning_rate : {'cosine', 'constant'}, default='cosine'
         Schedule of the learning rate. ``'cosine'`` falls to zero over a training.
@@ -167,15 +134,6 @@ class NASMLPClassifier(ClassifierMixin, BaseNASMLP):
     refit : {'scratch', 'fine-tune'}, default='scratch'
         Whether the network is trained on all rows from new weights, or from those
         that the chosen architecture had in validation.
-
-    beta_1 : float, default=0.9
-        Decay of Adam's first moment, in [0, 1).
-
-    beta_2 : float, default=0.999
-        Decay of Adam's second moment, in [0, 1).
-
-    epsilon : float, default=1e-8
-        Keeps Adam's steps finite.
 
     scoring : str, callable or None, default=None
         Scorer of the validation rows, which the search maximises. With None the
@@ -366,22 +324,8 @@ class NASMLPClassifier(ClassifierMixin, BaseNASMLP):
         "n_ensemble": [Interval(Integral, 1, None, closed="left")],
         "first_architecture": [StrOptions({"auto"}), Architecture, tuple, list, None],
         "weight_sharing": ["boolean"],
-        "accuracy_predictor": ["boolean"],
-        "controller_hidden_size": [Interval(Integral, 1, None, closed="left")],
-        "controller_learning_rate": [Interval(Real, 0, None, closed="neither")],
-        "controller_learning_rate_decay": [Interval(Real, 0, None, closed="left")],
-        "controller_batch_size": [Interval(Integral, 1, None, closed="left"), None],
-        "controller_discount": [Interval(Real, 0, 1, closed="right")],
-        "controller_baseline": [
-            StrOptions({"moving_average"}),
-            Interval(Real, None, None, closed="neither"),
-        ],
-        "controller_entropy": [Interval(Real, 0, None, closed="left")],
-        "controller_replays": [Interval(Integral, 0, None, closed="left")],
-        "predictor_candidates": [Interval(Integral, 1, None, closed="left")],
-        "predictor_bonus": [Interval(Real, 0, None, closed="left")],
         "solver": [StrOptions({"adamw", "adam"})],
-        "alpha": [Interval(Real, 0, None, closed="left")],
+        "alpha": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
         "learning_rate": [StrOptions({"cosine", "constant"})],
         "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
         "batch_size": [
@@ -395,9 +339,6 @@ class NASMLPClassifier(ClassifierMixin, BaseNASMLP):
         "n_splits": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left"), None],
         "refit": [StrOptions({"scratch", "fine-tune"})],
-        "beta_1": [Interval(Real, 0, 1, closed="left")],
-        "beta_2": [Interval(Real, 0, 1, closed="left")],
-        "epsilon": [Interval(Real, 0, None, closed="neither")],
         "scoring": [str, callable, None],
         "encoding": [StrOptions({"auto", "piecewise", "scale", "passthrough"})],
         "max_time": [Interval(Real, 0, None, closed="neither"), None],
@@ -418,7 +359,7 @@ class NASMLPClassifier(ClassifierMixin, BaseNASMLP):
         activations: tuple[str, ...] = ("relu", "elu", "tanh", "sigmoid"),
         max_layers: int = 7,
         dropout: float = 0.2,
-        search_strategy: str | Any = "reinforce",
+        search_strategy: str | SearchStrategy = "reinforce",
         n_rounds: int = 5,
         n_architectures: int = 8,
         search_epochs: int = 15,
@@ -427,19 +368,8 @@ class NASMLPClassifier(ClassifierMixin, BaseNASMLP):
         n_ensemble: int = 4,
         first_architecture: str | Architecture | tuple[Any, ...] | None = "auto",
         weight_sharing: bool = False,
-        accuracy_predictor: bool = True,
-        controller_hidden_size: int = 64,
-        controller_learning_rate: float = 0.01,
-        controller_learning_rate_decay: float = 0.0,
-        controller_batch_size: int | None = None,
-        controller_discount: float = 1.0,
-        controller_baseline: str | float = "moving_average",
-        controller_entropy: float = 0.01,
-        controller_replays: int = 20,
-        predictor_candidates: int = 4,
-        predictor_bonus: float = 0.0,
         solver: str = "adamw",
-        alpha: float = 0.3,
+        alpha: float | str = "auto",
         learning_rate: str = "cosine",
         learning_rate_init: float = 0.003,
         batch_size: int | str = "auto",
@@ -450,9 +380,6 @@ class NASMLPClassifier(ClassifierMixin, BaseNASMLP):
         n_splits: int | str = "auto",
         n_iter_no_change: int | None = None,
         refit: str = "scratch",
-        beta_1: float = 0.9,
-        beta_2: float = 0.999,
-        epsilon: float = 1e-8,
         scoring: str | Callable[..., float] | None = None,
         encoding: str = "auto",
         max_time: float | None = None,
@@ -474,17 +401,6 @@ class NASMLPClassifier(ClassifierMixin, BaseNASMLP):
         self.n_ensemble = n_ensemble
         self.first_architecture = first_architecture
         self.weight_sharing = weight_sharing
-        self.accuracy_predictor = accuracy_predictor
-        self.controller_hidden_size = controller_hidden_size
-        self.controller_learning_rate = controller_learning_rate
-        self.controller_learning_rate_decay = controller_learning_rate_decay
-        self.controller_batch_size = controller_batch_size
-        self.controller_discount = controller_discount
-        self.controller_baseline = controller_baseline
-        self.controller_entropy = controller_entropy
-        self.controller_replays = controller_replays
-        self.predictor_candidates = predictor_candidates
-        self.predictor_bonus = predictor_bonus
         self.solver = solver
         self.alpha = alpha
         self.learning_rate = learning_rate
@@ -497,9 +413,6 @@ class NASMLPClassifier(ClassifierMixin, BaseNASMLP):
         self.n_splits = n_splits
         self.n_iter_no_change = n_iter_no_change
         self.refit = refit
-        self.beta_1 = beta_1
-        self.beta_2 = beta_2
-        self.epsilon = epsilon
         self.scoring = scoring
         self.encoding = encoding
         self.max_time = max_time

@@ -7,6 +7,7 @@ from sklearn.utils._param_validation import (
     Interval,
     InvalidParameterError,
     StrOptions,
+    validate_parameter_constraints,
 )
 
 __all__ = [
@@ -16,4 +17,5 @@ __all__ = [
     "StrOptions",
     "fit_context",
     "safe_indexing",
+    "validate_parameter_constraints",
 ]

@@ -10,6 +10,8 @@ import pytest
 import torch
 from sklearn.datasets import make_classification
 
+from sknas import ReinforceStrategy
+
 # Programs of their own, which the search for doctests would import.
 collect_ignore = ["benchmarks"]
 
@@ -57,7 +59,7 @@ def fast():
         "encoding": "scale",
         "max_iter": 3,
         "epoch_fractions": (1.0,),
-        "controller_hidden_size": 8,
+        "search_strategy": ReinforceStrategy(hidden_size=8),
         "random_state": 0,
     }
 

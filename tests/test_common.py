@@ -16,7 +16,7 @@ from sklearn.utils.estimator_checks import (
     parametrize_with_checks,
 )
 
-from sknas import NASMLPClassifier
+from sknas import NASMLPClassifier, ReinforceStrategy
 
 TINY = {
     "layer_widths": (16,),
@@ -31,14 +31,15 @@ TINY = {
 CONFIGURATIONS = {
     "reinforce": NASMLPClassifier(
         **TINY,
-        search_strategy="reinforce",
+        search_strategy=ReinforceStrategy(
+            hidden_size=4,
+            batch_size=1,
+            accuracy_predictor=True,
+            predictor_candidates=2,
+            predictor_bonus=0.5,
+        ),
         first_architecture="auto",
         weight_sharing=True,
-        accuracy_predictor=True,
-        predictor_candidates=2,
-        predictor_bonus=0.5,
-        controller_hidden_size=4,
-        controller_batch_size=1,
         search_n_iter_no_change=1,
         n_iter_no_change=5,
         n_finalists=2,

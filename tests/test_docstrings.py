@@ -7,8 +7,14 @@ from numpydoc.docscrape import ClassDoc
 from numpydoc.validate import validate
 
 import sknas
-from sknas import Architecture, NASMLPClassifier, SearchSpace
-from sknas._search.strategies import ReinforceStrategy
+from sknas import (
+    Architecture,
+    NASMLPClassifier,
+    RandomStrategy,
+    ReinforceStrategy,
+    SearchSpace,
+    SearchStrategy,
+)
 
 CHECKS = {
     "GL01",
@@ -27,7 +33,14 @@ CHECKS = {
     "RT01",
     "RT03",
 }
-PUBLIC_CLASSES = (NASMLPClassifier, Architecture, SearchSpace)
+PUBLIC_CLASSES = (
+    NASMLPClassifier,
+    SearchStrategy,
+    ReinforceStrategy,
+    RandomStrategy,
+    Architecture,
+    SearchSpace,
+)
 
 
 def _public_methods(cls):
@@ -38,7 +51,7 @@ def _public_methods(cls):
     ]
 
 
-# Names that users import; their methods; and the strategy that a user may hand in.
+# Names that users import, and their methods.
 OBJECTS = [
     *(f"sknas.{cls.__name__}" for cls in PUBLIC_CLASSES),
     *(

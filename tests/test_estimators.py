@@ -575,9 +575,6 @@ def test_the_papers_settings_are_those_of_its_section_5_1():
         "n_architectures": 10,
         "search_epochs": 10,
         "search_n_iter_no_change": 3,
-        "controller_hidden_size": 128,
-        "controller_learning_rate": 0.01,
-        "controller_baseline": 0.5,
         "learning_rate_init": 0.001,
         "solver": "adam",
         "max_iter": 50,
@@ -587,6 +584,19 @@ def test_the_papers_settings_are_those_of_its_section_5_1():
     }
     assert {name: PAPER_SETTINGS[name] for name in printed} == printed
     assert set(PAPER_SETTINGS["activations"]) == {"sigmoid", "tanh", "relu", "elu"}
+    assert PAPER_SETTINGS["search_strategy"].get_params() == {
+        "hidden_size": 128,
+        "learning_rate": 0.01,
+        "learning_rate_decay": 0.1,
+        "batch_size": None,
+        "discount": 0.9,
+        "baseline": 0.5,
+        "entropy": 0.0,
+        "n_replays": 0,
+        "accuracy_predictor": True,
+        "predictor_candidates": 1,
+        "predictor_bonus": 1.0,
+    }
 
 
 # On a GPU.

@@ -593,9 +593,9 @@ def test_a_search_with_and_without_sharing_and_predictor(
 ):
     X, y = three_class_table
     fast.update(n_rounds=3, n_architectures=3)
-    classifier = NASMLPClassifier(
-        **fast, weight_sharing=weight_sharing, accuracy_predictor=accuracy_predictor
-    ).fit(X, y)
+    classifier = NASMLPClassifier(**fast, weight_sharing=weight_sharing)
+    classifier.set_params(search_strategy__accuracy_predictor=accuracy_predictor)
+    classifier.fit(X, y)
     results = classifier.search_results_
     assert len(set(results["architecture"])) == len(results["architecture"]) >= 8
     predicted = np.isfinite(results["predicted_score"])
@@ -632,11 +632,12 @@ def test_shared_weights_reach_the_children(fast, three_class_table, monkeypatch)
 def test_the_users_strategy_is_copied_and_used(fast, three_class_table):
     X, y = three_class_table
     strategy = ScriptedStrategy([A], [B, C])
-    classifier = NASMLPClassifier(
-        **{**fast, "activations": ("relu", "tanh")},
+    fast.update(
+        activations=("relu", "tanh"),
         search_strategy=strategy,
         first_architecture=FIRST,
     )
+    classifier = NASMLPClassifier(**fast)
     classifier.fit(X, y)
     assert classifier.search_results_["architecture"].tolist() == [FIRST, A, B, C]
     assert strategy.rounds == [[A], [B, C]]
@@ -650,15 +651,15 @@ def test_the_users_strategy_is_copied_and_used(fast, three_class_table):
 @pytest.mark.parametrize("cls", [RandomStrategy, ReinforceStrategy])
 def test_a_built_in_strategy_may_be_given_as_an_object(cls, fast, three_class_table):
     strategy = cls()
-    classifier = NASMLPClassifier(**fast, search_strategy=strategy)
+    classifier = NASMLPClassifier(**{**fast, "search_strategy": strategy})
     classifier.fit(*three_class_table)
     assert len(classifier.search_results_["score"]) >= 3
-    assert not hasattr(strategy, "space")
+    assert not hasattr(strategy, "space_")
 
 
 def test_a_foreign_architecture_of_the_users_strategy_is_refused(fast, binary_table):
     strategy = ScriptedStrategy([Architecture((9, "relu"))])
-    classifier = NASMLPClassifier(**fast, search_strategy=strategy)
+    classifier = NASMLPClassifier(**{**fast, "search_strategy": strategy})
     with pytest.raises(ValueError, match="of the space it was set up with"):
         classifier.fit(*binary_table)
 
@@ -668,7 +669,8 @@ def test_a_space_smaller_than_the_budget_is_tried_in_full(fast, three_class_tabl
     small = {"layer_widths": (4,), "activations": ("relu",), "max_layers": 4}
     space = SearchSpace((4,), ("relu",), 4)
     for strategy in ("reinforce", "random"):
-        classifier = NASMLPClassifier(**{**fast, **small}, search_strategy=strategy)
+        fast["search_strategy"] = strategy
+        classifier = NASMLPClassifier(**{**fast, **small})
         classifier.fit(*three_class_table)
         assert set(classifier.search_results_["architecture"]) == set(space)
         n_trials = len(classifier.search_results_["score"])

@@ -6,7 +6,6 @@ the name of the parameter that it comes from.
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
@@ -14,10 +13,11 @@ from numbers import Real
 from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator, clone
+from sklearn.base import clone
 
 from sknas._engine.jobs import TrainingSettings
 from sknas._search.searcher import SearchSettings
+from sknas._search.strategies import STRATEGIES, SearchStrategy
 from sknas._sklearn import InvalidParameterError
 from sknas._space import ACTIVATIONS, Architecture, SearchSpace, canonical_activation
 
@@ -56,7 +56,7 @@ class FitSettings:
     """Everything that a fit needs to know of its estimator."""
 
     space: SearchSpace
-    strategy: Any
+    strategy: SearchStrategy
     first_architecture: Architecture | None
     search: SearchSettings
     selection: SelectionSettings
@@ -219,13 +219,13 @@ def _check_n_splits(estimator: Any) -> None:
         raise invalid(estimator, "n_splits", rule)
 
 
-def _strategy(estimator: Any) -> Any:
+def _strategy(estimator: Any) -> SearchStrategy:
     """Return a strategy that this fit alone uses."""
-    from sknas._search.strategies import RandomStrategy, ReinforceStrategy
-
     given = estimator.search_strategy
     if isinstance(given, type):
         raise invalid(estimator, "search_strategy", "an object, not a class")
     if isinstance(given, str):
-        return RandomStrategy() if given == "random" else ReinforceStrategy()
-    return clone(given) if isinstance(given, BaseEstimator) else copy.deepcopy(given)
+        return STRATEGIES[given]()
+    # Of an object that is no estimator, this is a deep copy.
+    strategy: SearchStrategy = clone(given, safe=False)
+    return strategy

@@ -17,6 +17,7 @@ from sknas._progress import Progress
 from sknas._random import SeedSource
 from sknas._search.history import SearchHistory
 from sknas._search.journal import FAILED, TRAINED, Round, Trial
+from sknas._search.strategies import SearchStrategy
 from sknas._search.weight_store import BigramWeightStore
 from sknas._space import Architecture, Candidate, Proposal, SearchSpace
 from sknas._tasks.metric import ValidationMetric
@@ -78,7 +79,7 @@ class AskTellSearcher:
     Parameters
     ----------
     strategy : SearchStrategy
-        What proposes, or any object with ``setup``, ``ask`` and ``tell``.
+        What proposes, or any other object that keeps to the contract of this class.
     settings : SearchSettings
         Rounds, and what belongs to them.
     progress : Progress
@@ -97,7 +98,7 @@ class AskTellSearcher:
 
     def __init__(
         self,
-        strategy: Any,
+        strategy: SearchStrategy,
         settings: SearchSettings,
         progress: Progress,
         history: SearchHistory | None = None,

@@ -21,20 +21,23 @@ from machine import describe
 from scipy.stats import t, wilcoxon
 from tables import load, names, split
 
-from sknas import NASMLPClassifier
-from sknas._search.strategies import ReinforceStrategy
+from sknas import NASMLPClassifier, ReinforceStrategy
 
 
 class ScreenedRandomStrategy(ReinforceStrategy):
     """Draws from the prior of the space; the predictor picks, as for REINFORCE."""
 
-    def _draw(self, n):
-        return [self.space.sample(self._fallback) for _ in range(n)]
-
-    def _policy_loss(self, tokens, advantages):
+    def begin(self):
+        super().begin()
         # The LSTM learns from the predictor's loss alone.
-        loss, report = super()._policy_loss(tokens, advantages)
-        return 0.0 * loss, report
+        policy_loss = self._learner.policy_loss
+        self._learner.policy_loss = lambda *arguments: (
+            0.0 * policy_loss(*arguments)[0],
+            {},
+        )
+
+    def draw(self, n):
+        return [self.space_.sample(self.generator_) for _ in range(n)]
 
 
 SEARCH_ONLY = {"n_finalists": 0, "n_ensemble": 1, "max_iter": 1}
@@ -50,8 +53,8 @@ VARIANTS = {
     },
     "reinforce": {},
     "sharing": {"weight_sharing": True},
-    "no predictor": {"accuracy_predictor": False},
-    "no replays": {"controller_replays": 0},
+    "no predictor": {"search_strategy": ReinforceStrategy(accuracy_predictor=False)},
+    "no replays": {"search_strategy": ReinforceStrategy(n_replays=0)},
 }
 
 

@@ -1,7 +1,13 @@
-"""What proposes architectures."""
+"""What proposes architectures; nothing here loads torch before a search begins."""
 
 from sknas._search.strategies.base import SearchStrategy
 from sknas._search.strategies.random import RandomStrategy
 from sknas._search.strategies.reinforce import ReinforceStrategy
 
-__all__ = ["RandomStrategy", "ReinforceStrategy", "SearchStrategy"]
+#: Those that have a name.
+STRATEGIES: dict[str, type[SearchStrategy]] = {
+    "reinforce": ReinforceStrategy,
+    "random": RandomStrategy,
+}
+
+__all__ = ["STRATEGIES", "RandomStrategy", "ReinforceStrategy", "SearchStrategy"]

@@ -4,107 +4,113 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Sequence
+from typing import Any, ClassVar
 
 import numpy as np
+from sklearn.base import BaseEstimator
 
+from sknas._sklearn import validate_parameter_constraints
 from sknas._space import Architecture, SearchSpace
 
-# Draws a strategy may waste on architectures it has seen, for each one asked for.
+# How often `ask` draws again for the architectures that it still lacks.
 _MAX_REDRAWS = 20
 
 
-class SearchStrategy:
-    """Base of the built-in strategies: counts, checks and removes duplicates.
+class SearchStrategy(BaseEstimator):
+    """Base class of what proposes architectures.
 
-    A strategy sees the space and the rewards, never the data. ``setup`` once, then
-    ``ask`` and ``tell`` in turn. Subclasses write ``_setup``, ``_draw`` and, if they
-    learn, ``_tell`` and ``predict``.
+    A search calls `setup` once, then `ask` and `tell` in turn. A strategy sees the
+    space and the rewards, never the data. This class checks, counts, removes
+    duplicates and draws again where some were removed. A subclass writes `draw` and
+    what it needs of `begin`, `learn` and the constructor, which only assigns its
+    parameters, as in all of scikit-learn's estimators: `clone`, `get_params`,
+    `set_params` and grids over ``search_strategy__<parameter>`` then work.
+
+    Read more in the :ref:`user guide <own_strategy>`.
+
+    Attributes
+    ----------
+    space_ : SearchSpace
+        Where architectures come from.
+
+    generator_ : numpy.random.Generator
+        Source of everything that a subclass draws. Its seed is the ``random_state``
+        of `setup`, so that a search is reproducible.
+
+    Notes
+    -----
+    An object that does not inherit from this class is a strategy too if it has
+    `setup`, `ask` and `tell`. Two methods are optional: ``predict(architectures)``
+    returns one expected reward each, to be recorded as ``predicted_score``;
+    ``report()`` returns a dict of figures, to be recorded with the round. ``ask`` of
+    such an object may return candidates (an architecture with settings of its own) or
+    proposals (a candidate, with the epochs and folds to evaluate it with) in place of
+    architectures, and ``tell`` is then given the same. This class handles
+    architectures only.
+
+    Examples
+    --------
+    >>> from sknas import SearchSpace, SearchStrategy
+    >>> class ShallowStrategy(SearchStrategy):
+    ...     '''Proposes networks of one hidden layer.'''
+    ...
+    ...     def draw(self, n):
+    ...         drawn = (self.space_.sample(self.generator_) for _ in range(10 * n))
+    ...         return [a for a in drawn if len(a.hidden_layer_sizes) == 1]
+    >>> strategy = ShallowStrategy()
+    >>> strategy.setup(SearchSpace((8, 16), ("relu",), max_layers=4), random_state=0)
+    >>> architectures = strategy.ask(2)
+    >>> [len(architecture.hidden_layer_sizes) for architecture in architectures]
+    [1, 1]
+    >>> strategy.tell(architectures, [0.8, 0.9])
     """
 
-    space: SearchSpace
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {}
 
-    def setup(self, space: SearchSpace, random_state: int) -> None:
-        """Begin a search.
+    space_: SearchSpace
+    generator_: np.random.Generator
 
-        Parameters
-        ----------
-        space : SearchSpace
-            Where architectures come from.
-        random_state : int
-            Seed of everything the strategy draws.
+    # What a subclass writes.
+
+    def begin(self) -> None:
+        """Prepare a search; `space_` and `generator_` are there.
+
+        Whatever a strategy remembers of a search is made here, not in the constructor.
         """
-        self.space = space
-        self._fallback = np.random.default_rng(random_state)
-        self._seen: set[Architecture] = set()
-        self._asked: list[Architecture] | None = None
-        self._setup(random_state)
 
-    def ask(self, n: int) -> list[Architecture]:
-        """Propose architectures that were neither asked for nor told before.
+    def draw(self, n: int) -> list[Architecture]:
+        """Draw architectures, by what was learned so far.
 
         Parameters
         ----------
         n : int
-            How many.
+            How many are needed, at least 1.
 
         Returns
         -------
         list of Architecture
-            Fewer than ``n`` only where the space has no more.
-
-        Raises
-        ------
-        RuntimeError
-            If the last ones asked for have not been told.
+            Architectures of `space_`. Duplicates and architectures that were tried
+            before are allowed: `ask` removes them and draws again. It does so too if
+            there are fewer than ``n``, and ignores what there is beyond.
         """
-        self._check_set_up("ask")
-        if self._asked is not None:
-            raise RuntimeError("ask() was called twice without tell() in between.")
-        n = min(n, self.space.n_architectures - len(self._seen))
-        proposed = self._propose(n) if n > 0 else []
-        self._seen.update(proposed)
-        self._asked = proposed
-        return list(proposed)
+        raise NotImplementedError(
+            f"{type(self).__name__} must have a method draw(n) that returns a list of "
+            "architectures."
+        )
 
-    def tell(
+    def learn(
         self, architectures: Sequence[Architecture], rewards: Sequence[float]
     ) -> None:
-        """Learn what came of architectures.
+        """Learn what came of architectures; without this method, nothing.
 
         Parameters
         ----------
         architectures : sequence of Architecture
-            All that were asked for, and any others of the space.
+            Those that `ask` returned and others that were tried, at least one.
+            `was_asked` tells which are which.
         rewards : sequence of float
             One finite number each; more is better.
-
-        Raises
-        ------
-        RuntimeError
-            If nothing was asked for.
-        ValueError
-            If the lengths differ, a reward is not finite, or one of the architectures
-            asked for is missing.
         """
-        self._check_set_up("tell")
-        if self._asked is None:
-            raise RuntimeError("tell() was called without calling ask().")
-        if len(architectures) != len(rewards):
-            raise ValueError(
-                f"architectures and rewards must have the same length. Got "
-                f"{len(architectures)} and {len(rewards)} instead."
-            )
-        if not np.isfinite(rewards).all():
-            raise ValueError(f"rewards must be finite. Got {list(rewards)} instead.")
-        missing = set(self._asked) - set(architectures)
-        if missing:
-            raise ValueError(
-                f"tell() must be given all that ask() returned. Missing: {missing}."
-            )
-        self._seen.update(architectures)
-        asked, self._asked = self._asked, None
-        if architectures:
-            self._tell(architectures, rewards, set(asked))
 
     def predict(self, architectures: Sequence[Architecture]) -> np.ndarray:
         """Predict rewards: NaN from a strategy that does not.
@@ -122,25 +128,156 @@ class SearchStrategy:
         return np.full(len(architectures), np.nan)
 
     def report(self) -> dict[str, float]:
-        """Return figures about the last ``tell``, to be recorded with the round."""
+        """Return figures about the last `tell`, to be recorded with the round.
+
+        Returns
+        -------
+        dict of str to float
+            Empty from a strategy that has none.
+        """
         return {}
 
+    # What a search calls.
+
+    def setup(self, space: SearchSpace, random_state: int) -> None:
+        """Begin a search; what was learned in another one is forgotten.
+
+        Parameters
+        ----------
+        space : SearchSpace
+            Where architectures come from.
+        random_state : int
+            Seed of everything the strategy draws.
+
+        Raises
+        ------
+        ValueError
+            If a parameter of the constructor is not valid.
+        """
+        validate_parameter_constraints(
+            self._parameter_constraints,
+            self.get_params(deep=False),
+            caller_name=type(self).__name__,
+        )
+        self.space_ = space
+        # Two streams, so that neither repeats what the other drew.
+        self.generator_, self._fallback = np.random.default_rng(random_state).spawn(2)
+        self._tried: set[Architecture] = set()
+        self._asked: set[Architecture] = set()
+        self._awaited: list[Architecture] | None = None
+        self.begin()
+
+    def ask(self, n: int) -> list[Architecture]:
+        """Propose architectures that were neither asked for nor told before.
+
+        Parameters
+        ----------
+        n : int
+            How many.
+
+        Returns
+        -------
+        list of Architecture
+            Fewer than ``n`` only where the space has no more.
+
+        Raises
+        ------
+        RuntimeError
+            If `setup` was not called, or the last ones asked for have not been told.
+        ValueError
+            If `draw` returned something that is not in the space.
+        """
+        self._check_set_up("ask")
+        if self._awaited is not None:
+            raise RuntimeError("ask() was called twice without tell() in between.")
+        n = min(n, self.space_.n_architectures - len(self._tried))
+        proposed = self._propose(n) if n > 0 else []
+        self._tried.update(proposed)
+        self._asked.update(proposed)
+        self._awaited = proposed
+        return list(proposed)
+
+    def tell(
+        self, architectures: Sequence[Architecture], rewards: Sequence[float]
+    ) -> None:
+        """Take in what came of architectures.
+
+        Parameters
+        ----------
+        architectures : sequence of Architecture
+            All that were asked for, and any others of the space.
+        rewards : sequence of float
+            One finite number each; more is better.
+
+        Raises
+        ------
+        RuntimeError
+            If nothing was asked for.
+        ValueError
+            If the lengths differ, a reward is not finite, or one of the architectures
+            asked for is missing.
+        """
+        self._check_set_up("tell")
+        if self._awaited is None:
+            raise RuntimeError("tell() was called without calling ask().")
+        if len(architectures) != len(rewards):
+            raise ValueError(
+                f"architectures and rewards must have the same length. Got "
+                f"{len(architectures)} and {len(rewards)} instead."
+            )
+        if not np.isfinite(rewards).all():
+            raise ValueError(f"rewards must be finite. Got {list(rewards)} instead.")
+        missing = set(self._awaited) - set(architectures)
+        if missing:
+            raise ValueError(
+                f"tell() must be given all that ask() returned. Missing: {missing}."
+            )
+        self._tried.update(architectures)
+        self._awaited = None
+        if architectures:
+            self.learn(architectures, rewards)
+
+    def was_asked(self, architecture: Architecture) -> bool:
+        """Tell whether `ask` returned an architecture in this search.
+
+        Parameters
+        ----------
+        architecture : Architecture
+            Any architecture.
+
+        Returns
+        -------
+        bool
+            False for one that others proposed, such as the first of the search.
+        """
+        return architecture in self._asked
+
     def _check_set_up(self, method: str) -> None:
-        if not hasattr(self, "space"):
+        if not hasattr(self, "space_"):
             raise RuntimeError(f"{method}() was called without calling setup().")
 
     def _propose(self, n: int) -> list[Architecture]:
         """Find ``n`` new architectures; a bounded number of redraws, then others."""
+        # A dict is a set that keeps its order.
         found: dict[Architecture, None] = {}
         for _ in range(_MAX_REDRAWS):
-            self._take_new(self._draw(n - len(found)), found, n)
+            self._take_new(self._checked(self.draw(n - len(found))), found, n)
             if len(found) == n:
                 return list(found)
-        # The policy repeats itself. What it does not reach is drawn from the prior,
+        # The strategy repeats itself. What it does not reach is drawn from the prior,
         # and in a space that is nearly used up, taken in order.
-        draws = (self.space.sample(self._fallback) for _ in range(n * _MAX_REDRAWS))
-        self._take_new(itertools.chain(draws, self.space), found, n)
+        draws = (self.space_.sample(self._fallback) for _ in range(n * _MAX_REDRAWS))
+        self._take_new(itertools.chain(draws, self.space_), found, n)
         return list(found)
+
+    def _checked(self, drawn: list[Architecture]) -> list[Architecture]:
+        for architecture in drawn:
+            if architecture not in self.space_:
+                raise ValueError(
+                    f"draw() of {type(self).__name__} must return architectures of "
+                    f"space_. Got {architecture!r} instead."
+                )
+        return drawn
 
     def _take_new(
         self,
@@ -151,21 +288,5 @@ class SearchStrategy:
         for architecture in candidates:
             if len(found) == n:
                 return
-            if architecture not in self._seen:
+            if architecture not in self._tried:
                 found[architecture] = None
-
-    def _setup(self, random_state: int) -> None:
-        """Prepare whatever the strategy draws with."""
-        raise NotImplementedError
-
-    def _draw(self, n: int) -> list[Architecture]:
-        """Draw ``n`` architectures, duplicates allowed."""
-        raise NotImplementedError
-
-    def _tell(
-        self,
-        architectures: Sequence[Architecture],
-        rewards: Sequence[float],
-        asked: set[Architecture],
-    ) -> None:
-        """Learn; ``asked`` are those this strategy proposed itself."""

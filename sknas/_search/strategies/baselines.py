@@ -1,45 +1,37 @@
-"""What a reward is compared with before it moves the policy."""
+"""What a return is compared with before it moves the policy."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+import numpy as np
+
+# A trial weighs this share of what one weighs that was told a round later.
+_DECAY = 0.5
 
 
-class Baseline(Protocol):
-    """The reward expected of an architecture that is neither good nor bad."""
+def moving_average_baseline(returns: np.ndarray, rounds: np.ndarray) -> np.ndarray:
+    """Average the returns of all *other* trials at the same step.
 
-    def update(self, rewards: Sequence[float]) -> float:
-        """Take in the rewards of a round and return the value to subtract from them."""
+    A baseline must not depend on the actions that it is subtracted from: the gradient
+    would no longer be that of the expected reward. So a trial's own return is left
+    out, and the average is taken at each step, not at the end of the trial's own
+    sequence.
 
+    Parameters
+    ----------
+    returns : ndarray of shape (n_trials, n_steps)
+        Returns of all trials so far.
+    rounds : ndarray of shape (n_trials,)
+        When each was told. A trial has half the weight of one of the next round.
 
-class ConstantBaseline:
-    """Always the same value: the paper's 0.5 (appendix A)."""
-
-    def __init__(self, value: float) -> None:
-        self._value = value
-
-    def update(self, rewards: Sequence[float]) -> float:
-        """Return the constant, whatever the rewards."""
-        del rewards
-        return self._value
-
-
-class MovingAverageBaseline:
-    """Exponential moving average of the mean reward, corrected for its start.
-
-    Without the correction an average that begins at 0 stays near 0 for the few
-    rounds a search has.
+    Returns
+    -------
+    ndarray of shape (n_trials, n_steps)
+        What to subtract from the returns. A single trial has nothing to be compared
+        with and is its own baseline, so that it teaches nothing.
     """
-
-    def __init__(self, decay: float = 0.5) -> None:
-        self._decay = decay
-        self._average = 0.0
-        self._weight = 0.0
-
-    def update(self, rewards: Sequence[float]) -> float:
-        """Average the rewards in and return the corrected average."""
-        mean = sum(rewards) / len(rewards)
-        self._average = self._decay * self._average + (1 - self._decay) * mean
-        self._weight = self._decay * self._weight + (1 - self._decay)
-        return self._average / self._weight
+    if len(returns) < 2:
+        return returns.copy()
+    weights = _DECAY ** (rounds.max() - rounds).astype(float)[:, None]  # (n_trials, 1)
+    weighted = weights * returns  # (n_trials, n_steps)
+    others = (weighted.sum(axis=0) - weighted) / (weights.sum() - weights)
+    return np.asarray(others)

@@ -94,6 +94,11 @@ class LSTMController(nn.Module):
         -------
         Tensor of shape (n, max_layers)
             Tokens; after the first end token only end tokens.
+
+        Raises
+        ------
+        FloatingPointError
+            If a probability is NaN.
         """
         end = self.space.end_token
         previous = torch.full((n,), self.space.n_tokens, device="cpu")
@@ -102,6 +107,8 @@ class LSTMController(nn.Module):
         for step in range(self.space.max_layers):
             hidden, state = self.lstm(self.embedding(previous)[:, None], state)
             log_p = self._log_softmax(hidden[:, 0], step, previous)
+            if log_p.isnan().any():
+                raise FloatingPointError("The policy became NaN.")
             drawn = torch.multinomial(log_p.exp(), 1, generator=generator)[:, 0]
             previous = torch.where(ended, end, drawn)
             columns.append(previous)

@@ -2,18 +2,44 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from sknas._search.strategies.base import SearchStrategy
 from sknas._space import Architecture
 
 
 class RandomStrategy(SearchStrategy):
-    """Draws from the prior of the space and learns nothing."""
+    """Draws from the prior of the space and learns nothing.
 
-    def _setup(self, random_state: int) -> None:
-        # Not the stream of the fallback: one repeats nothing of the other.
-        self._generator = np.random.default_rng([random_state, 1])
+    Every depth is equally likely, and within it every layer. This is
+    ``search_strategy='random'``.
 
-    def _draw(self, n: int) -> list[Architecture]:
-        return [self.space.sample(self._generator) for _ in range(n)]
+    Attributes
+    ----------
+    space_ : SearchSpace
+        Where architectures come from.
+
+    generator_ : numpy.random.Generator
+        Source of the draws.
+
+    Examples
+    --------
+    >>> from sknas import RandomStrategy, SearchSpace
+    >>> strategy = RandomStrategy()
+    >>> strategy.setup(SearchSpace((8, 16), ("relu",), max_layers=4), random_state=0)
+    >>> len(strategy.ask(3))
+    3
+    """
+
+    def draw(self, n: int) -> list[Architecture]:
+        """Draw architectures from the prior of the space.
+
+        Parameters
+        ----------
+        n : int
+            How many.
+
+        Returns
+        -------
+        list of Architecture
+            Independent draws.
+        """
+        return [self.space_.sample(self.generator_) for _ in range(n)]
