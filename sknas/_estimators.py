@@ -35,112 +35,85 @@ class NASMLPClassifier(ClassifierMixin, BaseNASMLP):
     ----------
     layer_widths : tuple of int, default=(16, 32, 64, 128, 256)
         Widths a hidden layer may have.
-
     activations : tuple of str, default=('relu', 'elu', 'tanh', 'sigmoid')
         Activations a hidden layer may have, of ``'relu'``, ``'elu'``, ``'tanh'`` and
         ``'sigmoid'``, for which ``'logistic'`` is accepted.
-
     max_layers : int, default=7
         Longest architecture in tokens: dense layers, dropouts and the output layer.
         At least 2.
-
     dropout : float, default=0.2
         Share of units that a dropout layer silences in training, in [0, 1), rounded
         to 1/256. 0 leaves dropout out of the space.
-
     search_strategy : {'reinforce', 'random'} or object, default='reinforce'
         What proposes architectures. The names stand for `ReinforceStrategy` and
         `RandomStrategy` with their defaults; ``ReinforceStrategy(entropy=0.1)`` sets
         parameters, and a grid over ``search_strategy__entropy`` varies them. An object
         of your own inherits from `SearchStrategy`, or has ``setup``, ``ask`` and
         ``tell``. A clone is used, or of an object that is no estimator a deep copy.
-
     n_rounds : int, default=5
         How often the strategy is asked and told.
-
     n_architectures : int, default=8
-        Architectures a round.
-
+        Architectures per round.
     search_epochs : int, default=15
-        Epochs that a child is trained for in the search.
-
+        Epochs of a child's training in the search.
     search_n_iter_no_change : int or None, default=3
         A child's training ends early when its validation loss has not improved for
         this many epochs; its best epoch counts. None trains for all epochs and
         takes the last.
-
     n_finalists : int, default=3
         The best trials are trained again, from scratch and for longer (`max_iter`,
         `epoch_fractions`), before the choice; with two or more, `first_architecture`
         is among them. 0 chooses the best trial of the search as it is.
-
     n_ensemble : int, default=4
         Networks of the chosen architecture that the refit trains, side by side; they
         differ in their initial weights and dropout. Their probabilities are averaged.
-
     first_architecture : 'auto', Architecture, tuple or None, default='auto'
-        Trial 0, which the others have to beat by more than chance: the search shall
-        never return something worse than the obvious.
-        ``'auto'`` is three layers of 256 rectified units with dropout, or what of this
-        the space can express. None starts with the strategy's own.
-
+        Trial 0, which the others have to beat by more than chance. ``'auto'`` is three
+        layers of 256 rectified units with dropout, or what of this the space can
+        express. With None the search begins with the strategy's own architectures.
     weight_sharing : bool, default=False
         Whether children inherit the weights of earlier ones that had the same pair of
         adjacent layers (one-shot learning).
-
     solver : {'adamw', 'adam'}, default='adamw'
         Optimiser of the networks.
-
     alpha : float or 'auto', default='auto'
         Weight decay. With ``solver='adamw'`` it is decoupled: each step shrinks the
         weights by ``alpha`` times the learning rate. With ``solver='adam'`` it is the
         strength of the L2 term, divided by the batch size as in `MLPClassifier`.
         ``'auto'`` is 0.3 for the one and 0.0001 for the other.
-
     learning_rate : {'cosine', 'constant'}, default='cosine'
         Schedule of the learning rate. ``'cosine'`` falls to zero over a training.
-
     learning_rate_init : float, default=0.003
         Learning rate at the beginning.
-
     batch_size : int or 'auto', default='auto'
-        Rows an update. ``'auto'`` is the greatest power of two that is no more than
+        Rows per update. ``'auto'`` is the greatest power of two that is no more than
         an eighth of the rows, between 16 and 256.
-
     label_smoothing : float, default=0.1
         Share of a target's probability that is spread over all classes, in [0, 1).
-
     max_iter : int, default=60
         Epochs of the finalists and of the refit, at most.
-
     epoch_fractions : tuple of float, default=(0.25, 1.0)
         Fractions of `max_iter`. Every finalist is trained for each of them, with a
         schedule of the learning rate of its own, and the refit takes the one that the
         choice had: noisy tables want short trainings.
-
     validation_fraction : float, default=0.2
-        Share of the rows that measures children and finalists, in (0, 1).
-
+        Share of the rows that children and finalists are measured on, in (0, 1).
     n_splits : int or 'auto', default='auto'
         Every finalist is trained on so many splits, each with validation rows of its
         own; the search has the first. ``'auto'`` takes as many as measure on 1,000
         rows, but at most five: one from 5,000 rows on.
-
     n_iter_no_change : int or None, default=None
         The training of a finalist ends early when its validation loss has not
         improved for this many epochs; the refit then takes as many epochs as were
         best. None trains for `max_iter` epochs.
-
     refit : {'scratch', 'fine-tune'}, default='scratch'
         Whether the network is trained on all rows from new weights, or from those
         that the chosen architecture had in validation.
-
     scoring : str, callable or None, default=None
         Scorer of the validation rows, which the search maximises. With None the
         scores reported are accuracies; what ranks children is the accuracy plus half
         the mean log-probability of the true classes, which tells architectures apart
         where accuracies of few rows cannot.
-
     encoding : {'auto', 'piecewise', 'scale', 'passthrough'}, default='auto'
         What becomes of numbers. ``'scale'`` makes them robust against outliers;
         ``'piecewise'`` adds, if there are no more than 170 numeric columns, what a
@@ -148,135 +121,102 @@ class NASMLPClassifier(ClassifierMixin, BaseNASMLP):
         leaves them out of the network if the chosen architecture validates better
         without. ``'passthrough'`` takes numbers as they are, for those who scale them
         themselves. Missing values and categories are always encoded.
-
     max_time : float or None, default=None
-        Seconds for all of `fit`. The search ends when two fifths are used up, the
-        finalists have half of what is left, and learning rates fall faster where the
-        time would not do for all epochs; at least one child is trained for an epoch.
-        The result then depends on the machine. None sets no limit.
-
+        Seconds for all of `fit`, counted from the call. The search may use two fifths
+        of them, the selection half of what is left; trainings are shortened to fit in,
+        and large tables sampled. At least one child is trained, if only on a few
+        batches. The result depends on the machine. None sets no limit.
     device : str, default='auto'
         Where networks are trained: ``'cpu'``, ``'cuda'``, ``'cuda:1'``; ``'auto'``
         takes CUDA where there is one. The fitted estimator holds arrays only.
-
     n_jobs : int or None, default=None
         Processes that train children on a CPU, -1 for all cores. None is 1 unless in
         a ``joblib.parallel_config`` context. One process trains large children in as
         many threads as torch may use. The result depends on neither.
-
     random_state : int, RandomState instance or None, default=None
         An int makes the result reproducible. numpy's and torch's global states are
         neither read nor moved; None takes entropy from the operating system.
-
     verbose : bool or int, default=False
         Whether to report progress on stderr: 1 for a bar if tqdm is installed, else a
-        line a round; 2 for a line a trial.
+        line for each round; 2 for a line for each trial.
 
     Attributes
     ----------
     best_architecture_ : Architecture
         The architecture chosen.
-
     best_score_ : float
         Validation score of the chosen finalist, before the refit. It is the best of
         several, and thus a little optimistic; and of one network trained on a part of
         the rows, and thus a little pessimistic.
-
     score_bound_ : float
         With probability 0.95 the chosen finalist's accuracy on rows like these is not
         below this. Hoeffding's bound over all trials and finalists (appendix B.3 of
         [1]_): it assumes nothing of the data, and is loose. NaN where `scoring` is not
         the accuracy.
-
     best_index_ : int
         The row of `search_results_` that was chosen.
-
     search_results_ : dict of ndarray
-        One row a trial, in the order of proposal, ready for a DataFrame:
+        One row for each trial, in the order of proposal, ready for a DataFrame:
         ``architecture``; ``round`` from 0; ``status``, ``'trained'`` or ``'failed'``;
         ``score`` in `scoring`; ``loss``, the validation log loss;
         ``predicted_score``, the predictor's guess at the reward before training;
         ``reward`` as told to the strategy; ``n_parameters``; ``n_iter``, the epochs;
         ``time``, the training's seconds; ``rank_score``, 1 for the best score.
-
     finalist_results_ : dict of ndarray
         One row for each finalist: ``index`` in `search_results_`, ``architecture``,
         ``encoding`` of the numbers, ``max_iter``, ``score``, ``loss``, ``n_iter``,
         ``time``, and ``chosen``, which is true of one of them. Without finalists the
         columns are empty.
-
     round_results_ : dict of ndarray
-        One row a round: ``round``, ``n_trials``, ``mean_score``, ``best_score``,
+        One row for each round: ``round``, ``n_trials``, ``mean_score``, ``best_score``,
         ``time`` and, of it, ``time_children`` in seconds, and what the strategy
         reports of its update, such as the policy's ``entropy``.
-
     classes_ : ndarray of shape (n_classes,)
         Labels, sorted.
-
     ensemble_ : FittedEnsemble
         The networks that predict: ``ensemble_.members`` lists them, each with its
         ``architecture``, ``coefs``, ``intercepts`` and ``weight``.
-
     coefs_ : list of ndarray of shape (n_in, n_out)
         Weights of each layer of the first member. ``coefs_[0]`` has one row for each
         column of the encoded table.
-
     intercepts_ : list of ndarray of shape (n_out,)
         Biases of each layer of the first member.
-
     temperature_ : float
         What the logarithms of the members' averaged probabilities are divided by, so
         that probabilities come true as often as they say: the value of the least log
         loss on the validation rows. 1 without finalists.
-
     encoder_ : TableEncoder
         Turns a table into the matrix that the network sees.
-
     loss_curve_ : list of float
         Training loss of each epoch of the refit, averaged over the networks.
-
     loss_ : float
         Its last value.
-
     best_loss_ : float
         Its least value.
-
     validation_scores_ : list of float
         Validation accuracy of each epoch of the chosen finalist.
-
     best_validation_score_ : float
         Its greatest value.
-
     n_iter_ : int
         Epochs of the refit.
-
     t_ : int
         Rows seen by the refit: epochs times rows.
-
     n_layers_ : int
         Layers, with the input and the output, without dropout.
-
     n_outputs_ : int
-        Units of the output layer: 1 for two classes, else one a class.
-
+        Units of the output layer: 1 for two classes, else one for each class.
     out_activation_ : str
         ``'logistic'`` for two classes, else ``'softmax'``.
-
     n_features_in_ : int
         Columns of X.
-
     feature_names_in_ : ndarray of shape (n_features_in_,)
         Names of the columns, where X has names that are all strings.
-
     device_ : str
         Where the networks were trained.
-
     search_time_ : float
         Seconds from the first round to the choice.
-
     refit_time_ : float
         Seconds of the refit.
-
     interrupted_ : {'search', 'selection', 'refit'} or None
         The stage in which Ctrl-C ended the fit; None if it ran to its end.
 
@@ -313,7 +253,7 @@ class NASMLPClassifier(ClassifierMixin, BaseNASMLP):
         "max_layers": [Interval(Integral, 2, None, closed="left")],
         "dropout": [Interval(Real, 0, 1, closed="left")],
         "search_strategy": [
-            StrOptions({"reinforce", "random"}),
+            StrOptions(set(STRATEGIES)),
             HasMethods(["setup", "ask", "tell"]),
         ],
         "n_rounds": [Interval(Integral, 1, None, closed="left")],
