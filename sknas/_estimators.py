@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from sklearn.base import ClassifierMixin
 
 from sknas._base import BaseNASMLP
-from sknas._search.strategies import SearchStrategy
+from sknas._search.strategies import STRATEGIES, SearchStrategy
 from sknas._sklearn import HasMethods, Interval, StrOptions, fit_context
 from sknas._space import Architecture
 

@@ -1,5 +1,6 @@
 """The fitted ensemble against a forward pass that is written out."""
 
+import itertools
 import pickle
 
 import numpy as np
@@ -28,7 +29,7 @@ def _member(architecture, seed, n_outputs=3, columns=None, weight=1.0):
     widths = (n_inputs, *architecture.hidden_layer_sizes, n_outputs)
     layers = [
         (generator.normal(size=(a, b)), generator.normal(size=b))
-        for a, b in zip(widths[:-1], widths[1:], strict=True)
+        for a, b in itertools.pairwise(widths)
     ]
     return Member(architecture, layers, weight, columns)
 
