@@ -1,7 +1,14 @@
+import pickle
+import time
+from decimal import Decimal
+
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import OneHotEncoder, TargetEncoder
 
+from sknas._table.categories import CategoryEncoder, ClassShares
 from sknas._table.encoder import TableEncoder
 
 
@@ -49,3 +56,228 @@ def test_few_categories_are_not_encoded_by_the_classes(mixed_frame):
     np.testing.assert_array_equal(
         TableEncoder().fit_transform(X, y), TableEncoder().fit(X).transform(X)
     )
+
+
+# One column a category.
+
+
+def _texts(n_rows, n_categories, seed=0):
+    generator = np.random.default_rng(seed)
+    # Frequencies differ, and many are equal.
+    codes = (n_categories * generator.random(n_rows) ** 2).astype(int)
+    texts = np.array([f"{code}" for code in codes], dtype=object)
+    texts[generator.random(n_rows) < 0.1] = None
+    return texts
+
+
+@pytest.mark.parametrize("n_categories", [3, 62, 64, 65, 200])
+def test_columns_of_categories_equal_those_of_scikit_learn(n_categories):
+    columns = np.column_stack([_texts(600, n_categories), _texts(600, 5, seed=1)])
+    other = np.column_stack(
+        [_texts(600, 2 * n_categories, seed=2), _texts(600, 9, seed=3)]
+    )
+    reference = OneHotEncoder(
+        handle_unknown="infrequent_if_exist", max_categories=64, sparse_output=False
+    ).fit(columns)
+    encoder = CategoryEncoder()
+    codes = encoder.fit(columns.T)
+    for table in (columns, other):
+        expected = reference.transform(table)
+        encoded = np.full(expected.shape, np.nan)
+        encoder.one_hot(encoder.encode(table.T), encoded)
+        np.testing.assert_array_equal(encoded, expected)
+    np.testing.assert_array_equal(codes, encoder.encode(columns.T))
+
+
+def test_sixty_four_categories_have_a_column_each():
+    column = [f"{code:02d}" for code in range(64)]
+    encoder = CategoryEncoder()
+    encoder.fit([column])
+    encoded = np.empty((65, 64))
+    encoder.one_hot(encoder.encode([[*column, "unseen"]]), encoded)
+    np.testing.assert_array_equal(encoded, np.eye(65, 64))
+
+
+def test_equal_values_are_one_category_however_they_are_written():
+    ones = [1, 1.0, "1", "1.0", "1.00", True, "True", np.int8(1), np.float32(1)]
+    ones += [np.True_, Decimal(1), Decimal("1.0")]
+    zeros = [0, 0.0, -0.0, "0", "0.0", "-0.0", False, "False"]
+    others = ["01", "1.50", "1.05", "true", " 1", "1.", "10", "1.0.0", "nan", "10.0"]
+    others += [1.5, "-1.0", -2, "x"]
+    missing = [None, np.nan, pd.NA, pd.NaT, np.float32("nan"), Decimal("nan")]
+    values = [*ones, *zeros, *others, *missing]
+    column = np.empty(len(values), dtype=object)
+    column[:] = values
+    for table in (column[:, None], pd.DataFrame({"a": column})):
+        encoder = TableEncoder().fit(table)
+        encoded = encoder.transform(table).argmax(axis=1)
+        of_ones, of_zeros, of_others, of_missing = np.split(
+            encoded, np.cumsum([len(ones), len(zeros), len(others)])
+        )
+        assert len(set(of_ones)) == len(set(of_zeros)) == len(set(of_missing)) == 1
+        # "10" and "10.0" are the only two others that are equal.
+        assert len(set(of_others)) == len(others) - 1
+        assert encoder.n_features_out_ == len(set(encoded)) == len(others) - 1 + 3
+
+
+def test_booleans_that_became_numbers_or_text_are_the_same_categories():
+    fitted = pd.DataFrame({"x": pd.Categorical([True, False, None, True])})
+    expected = [[0, 1, 0], [1, 0, 0], [0, 0, 1], [0, 1, 0]]
+    encoder = TableEncoder().fit(fitted)
+    np.testing.assert_array_equal(encoder.transform(fitted), expected)
+    for column in ([1.0, 0.0, np.nan, 1.0], ["True", "False", None, "True"]):
+        np.testing.assert_array_equal(
+            encoder.transform(pd.DataFrame({"x": column})), expected
+        )
+
+
+# Shares of the classes.
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_shares_equal_those_of_scikit_learns_target_encoder(n_classes):
+    generator = np.random.default_rng(0)
+    codes = generator.integers(0, [40, 90], size=(200, 2)).astype(np.int32)
+    # Categories of one class, of one row, and of more rows than classes.
+    y = np.where(codes[:, 0] < 10, 1, generator.integers(0, n_classes, 200))
+    shares = ClassShares([41, 91], n_classes, 0).fit(codes, y)
+    unseen = np.array([[40, 90]])
+    target_type = "binary" if n_classes == 2 else "multiclass"
+    reference = TargetEncoder(target_type=target_type).fit(codes, y)
+    for table in (codes, unseen):
+        # scikit-learn arranges the classes of a column one after another.
+        expected = reference.transform(table).reshape(len(table), 2, -1)
+        expected = expected.transpose(0, 2, 1).reshape(len(table), -1) - 0.5
+        encoded = shares.transform(table)
+        assert encoded.shape == (len(table), shares.n_features_out)
+        np.testing.assert_allclose(encoded, expected, atol=1e-12)
+
+
+def test_cross_fitted_shares_come_from_the_rows_of_other_parts():
+    generator = np.random.default_rng(0)
+    codes = generator.integers(0, 30, size=(103, 1))
+    y = generator.integers(0, 3, 103)
+    shares = ClassShares([31], 3, 7)
+    encoded = shares.cross_fit(codes, y)
+    # A row's own class changes nothing in its own columns, and much in others'.
+    own, others = [], []
+    for row in range(20):
+        changed = y.copy()
+        # The order of the classes decides the parts; two equal rows swap classes.
+        partner = np.flatnonzero(y != y[row])[0]
+        changed[[row, partner]] = y[[partner, row]]
+        difference = np.abs(shares.cross_fit(codes, changed) - encoded).max(axis=1)
+        own.append(difference[row])
+        others.append(difference.max())
+    assert min(others) > 0
+    whole = shares.fit(codes, y).transform(codes)
+    correlation = [np.corrcoef(s[:, 0], y == 0)[0, 1] for s in (encoded, whole)]
+    assert correlation[0] < 0.2 < correlation[1]
+
+
+def test_no_category_is_looked_for_more_than_once_per_row():
+    n_rows = 20_000
+    X = pd.DataFrame({"name": [f"name {i}" for i in range(n_rows)]})
+    y = np.arange(n_rows) % 3
+    with pytest.warns(UserWarning, match="differs in nearly every row"):
+        encoder = TableEncoder().fit(X, y)
+    row = X.iloc[[7]]
+    seconds = []
+    for _ in range(5):
+        start = time.perf_counter()
+        encoder.transform(row)
+        seconds.append(time.perf_counter() - start)
+    # A table of 20,000 categories takes 50 ms to build, a lookup less than 1 ms.
+    assert min(seconds) < 0.01
+
+
+def test_a_pickled_encoder_encodes_alike():
+    X, y = _many_categories(3)
+    encoder = TableEncoder().fit(X, y)
+    restored = pickle.loads(pickle.dumps(encoder))
+    np.testing.assert_array_equal(restored.transform(X), encoder.transform(X))
+
+
+# Folds.
+
+
+def _noise(seed):
+    """600 rows, 40 columns of 150 categories, and classes that have nothing to do."""
+    generator = np.random.default_rng(seed)
+    columns = {f"c{i}": generator.integers(0, 150, 600) for i in range(40)}
+    return pd.DataFrame(columns).astype("category"), generator.integers(0, 2, 600)
+
+
+def test_folds_hold_nothing_of_the_classes_of_validation_rows():
+    scores = []
+    for seed in range(20):
+        X, y = _noise(seed)
+        table = TableEncoder(random_state=seed).fit_table(X, y)
+        rows, validation_rows = np.split(
+            np.random.default_rng(seed).permutation(600), [400]
+        )
+        encoded = table.all_rows()
+        for train, test in (
+            table.fold(rows, validation_rows),
+            (encoded[rows], encoded[validation_rows]),
+        ):
+            # The shares: the last column of each of the forty.
+            classifier = LogisticRegression().fit(train[:, -40:], y[rows])
+            scores.append(classifier.score(test[:, -40:], y[validation_rows]))
+    in_folds, with_all_rows = np.reshape(scores, (20, 2)).mean(axis=0)
+    # The standard error of 20 times 200 rows is 0.008.
+    assert abs(in_folds - 0.5) < 0.016
+    # Where the encoder has seen all classes, noise seems to be learned.
+    assert with_all_rows > 0.53
+
+
+def test_classes_of_validation_rows_change_nothing_in_a_fold():
+    X, y = _many_categories(3)
+    rows, validation_rows = np.arange(0, 1500), np.arange(1500, 2000)
+    changed = y.copy()
+    changed[validation_rows] = (y[validation_rows] + 1) % 3
+    folds = [
+        TableEncoder().fit_table(X, target).fold(rows, validation_rows)
+        for target in (y, changed)
+    ]
+    for first, second in zip(*folds, strict=True):
+        np.testing.assert_array_equal(first, second)
+
+
+def test_a_fold_is_the_table_of_its_rows_alone():
+    X, y = _many_categories(3)
+    order = np.random.default_rng(1).permutation(2000)
+    rows, validation_rows = order[:1500], order[1500:]
+    table = TableEncoder(random_state=5).fit_table(X, y)
+    train, test = table.fold(rows, validation_rows)
+    assert (table.n_rows, table.n_features) == (2000, 64 + 3)
+    assert train.dtype == test.dtype == np.float32
+    # The hundred categories are in every part, and so have the same codes.
+    alone = TableEncoder(random_state=5)
+    encoded = alone.fit_transform(X.iloc[rows], y[rows], np.float32)
+    np.testing.assert_array_equal(train[:, 64:], encoded[:, 64:])
+    encoded = alone.transform(X.iloc[validation_rows], np.float32)
+    np.testing.assert_array_equal(test[:, 64:], encoded[:, 64:])
+    # What is learned from X alone is that of all rows.
+    np.testing.assert_array_equal(train[:, :64], table.all_rows()[rows, :64])
+    np.testing.assert_array_equal(test[:, :64], table.all_rows()[validation_rows, :64])
+
+
+def test_all_rows_of_a_table_are_those_of_fit_transform(mixed_frame):
+    X, y = mixed_frame
+    table = TableEncoder().fit_table(X, y)
+    expected = TableEncoder().fit_transform(X, y, np.float32)
+    np.testing.assert_array_equal(table.all_rows(), expected)
+    rows, validation_rows = np.arange(40), np.arange(40, 60)
+    train, test = table.fold(rows, validation_rows)
+    np.testing.assert_array_equal(np.vstack([train, test]), expected)
+    assert not np.shares_memory(train, table.all_rows())
+
+
+def test_folds_may_miss_classes_and_have_few_rows():
+    X, y = _many_categories(3)
+    table = TableEncoder().fit_table(X, y)
+    for rows in (np.flatnonzero(y == 1)[:50], np.arange(3), np.arange(1)):
+        for part in table.fold(rows, np.arange(1000, 1010)):
+            assert part.shape[1] == 64 + 3
+            assert np.isfinite(part).all()

@@ -1,5 +1,6 @@
 import datetime
 from decimal import Decimal
+from fractions import Fraction
 
 import numpy as np
 import pandas as pd
@@ -137,3 +138,73 @@ def test_infinity_in_a_numeric_column_of_a_mixed_table_is_refused():
 )
 def test_mixed_tables_are_told_from_plain_ones(table, expected):
     assert is_mixed_table(table) is expected
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        np.array([1 + 2j, 3j]),
+        pd.Series([1 + 2j, 3j], dtype=object),
+        pd.Series([np.complex128(1 + 2j), 1.5], dtype=object),
+        pd.Series([np.complex64(1 + 2j), "a"], dtype=object),
+    ],
+    ids=["complex128", "complex", "numpy.complex128", "beside text"],
+)
+def test_complex_numbers_are_refused(column):
+    frame = pd.DataFrame({"z": column, "text": ["a", "b"]})
+    for table, name in ((frame, "'z'"), (frame.to_numpy(dtype=object), "0")):
+        with pytest.raises(
+            ValueError,
+            match=f"Complex data not supported: column {name} .* two columns",
+        ):
+            TableEncoder().fit(table)
+
+
+@pytest.mark.parametrize("fitted", [[1.0, 2.0], ["a", "b"]], ids=["number", "text"])
+def test_complex_numbers_are_refused_where_there_was_something_else(fitted):
+    frame = pd.DataFrame({"z": fitted, "text": ["a", "b"]})
+    encoder = TableEncoder().fit(frame)
+    with pytest.raises(ValueError, match="Complex data not supported: column 'z'"):
+        encoder.transform(frame.assign(z=[1j, 2j]))
+
+
+def test_complex_objects_are_refused_where_there_were_numbers():
+    frame = pd.DataFrame({"z": [1.0, 2.0], "text": ["a", "b"]})
+    encoder = TableEncoder().fit(frame)
+    odd = frame.assign(z=pd.Series([np.complex128(1j), None], dtype=object))
+    with pytest.raises(ValueError, match=r"Column 'z' was numeric.*complex numbers"):
+        encoder.transform(odd)
+
+
+@pytest.mark.parametrize("make", [int, Fraction], ids=["int", "fraction"])
+def test_a_number_beyond_all_floats_is_refused_by_name(make):
+    column = pd.Series([make(10**400), make(1)], dtype=object)
+    frame = pd.DataFrame({"huge": column, "text": ["a", "b"]})
+    with pytest.raises(ValueError, match="Column 'huge' holds a number beyond the ran"):
+        TableEncoder().fit(frame)
+    encoder = TableEncoder().fit(frame.assign(huge=[1.0, 2.0]))
+    with pytest.raises(ValueError, match="Column 'huge' holds a number beyond the ran"):
+        encoder.transform(frame)
+
+
+def test_an_integer_of_any_size_may_be_a_category():
+    column = pd.Series([10**400, "a"], dtype=object)
+    encoded = (
+        TableEncoder()
+        .fit(pd.DataFrame({"x": column}))
+        .transform(pd.DataFrame({"x": column}))
+    )
+    np.testing.assert_array_equal(encoded, [[1, 0], [0, 1]])
+    too_long = pd.DataFrame({"x": pd.Series([10**5000, "a"], dtype=object)})
+    with pytest.raises(ValueError, match="Column 'x' cannot be read as text: Exceeds"):
+        TableEncoder().fit(too_long)
+
+
+def test_every_value_of_an_unusual_type_is_looked_at():
+    column = pd.Series([Decimal(1), Fraction(1, 2), datetime.date(2020, 1, 1)])
+    with pytest.raises(ValueError, match="Column 'x' holds datetime"):
+        TableEncoder().fit(pd.DataFrame({"x": column, "text": list("abc")}))
+    arrays = np.empty(2, dtype=object)
+    arrays[0], arrays[1] = np.array(1.0), np.array([1.0, 2.0])
+    with pytest.raises(TypeError, match="Column 'x' holds"):
+        TableEncoder().fit(pd.DataFrame({"x": arrays, "text": list("ab")}))

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from sknas._table.numbers import RampEncoder, SmoothClipScaler
+from sknas._table.numbers import NumberEncoder, RampEncoder, SmoothClipScaler
 
 
 def _squeeze(z):
@@ -122,3 +122,75 @@ def test_ramps_belong_to_their_columns():
     difference = encoder.transform(X) - encoder.transform(changed)
     assert (difference[:, :4] == 0).all()
     assert (difference[:, 4:] != 0).any()
+
+
+# Large tables, of which a sample tells quantiles.
+
+
+def _large():
+    n_rows = 50_000
+    generator = np.random.default_rng(0)
+    X = np.column_stack(
+        [
+            np.sort(generator.normal(size=n_rows)),  # In order.
+            np.full(n_rows, 7.0),  # Constant.
+            np.full(n_rows, 7.0),  # Constant, but for one row.
+            generator.normal(size=n_rows),  # Missing in one row.
+            np.full(n_rows, np.nan),  # Present in fifty rows.
+            generator.random(n_rows) < 0.5,  # Of two values.
+            np.zeros(n_rows),  # Of three values, two of them rare.
+            np.full(n_rows, np.nan),  # Present nowhere.
+        ]
+    )
+    X[12_345, 2] = 9.0
+    X[23_456, 3] = np.nan
+    X[::1000, 4] = np.arange(50)
+    X[3, 6], X[4, 6] = 1.0, 2.0
+    return X
+
+
+def test_quantiles_of_a_sample_are_near_those_of_all_rows():
+    X = _large()
+    scaler = SmoothClipScaler().fit(X[:, [0, 3]])
+    low, center, high = np.nanpercentile(X[:, [0, 3]], [25, 50, 75], axis=0)
+    np.testing.assert_allclose(scaler.center_, center, atol=0.03)
+    np.testing.assert_allclose(scaler.scale_, high - low, atol=0.03)
+    again = SmoothClipScaler().fit(X[:, [0, 3]])
+    np.testing.assert_array_equal(scaler.center_, again.center_)
+
+
+def test_what_a_sample_may_miss_is_learned_from_all_rows():
+    X = _large()
+    encoder = NumberEncoder("piecewise").fit(X)
+    scale = encoder.scaler_.scale_
+    assert scale[[1, 7]].tolist() == [np.inf, np.inf]
+    # Half the range, and the interquartile range of what is present.
+    assert scale[[2, 4, 6]].tolist() == [1.0, 24.5, 1.0]
+    assert encoder.scaler_.center_[4] == 24.5
+    assert encoder.indicator_columns_.tolist() == [3, 4, 7]
+    counts = np.bincount(encoder.ramps_.columns_, minlength=8)
+    assert counts.tolist() == [8, 0, 0, 8, 8, 0, 2, 0]
+    encoded = np.empty((len(X), encoder.n_features_out), dtype=np.float32)
+    encoder.transform(X, encoded)
+    assert np.isfinite(encoded).all()
+    assert len(np.unique(encoded[:, 1])) == 1
+    assert len(np.unique(encoded[:, 2])) == 2
+    # The indicators are the last three columns.
+    np.testing.assert_array_equal(encoded[:, -3:], np.isnan(X[:, [3, 4, 7]]))
+
+
+def test_the_first_rows_of_a_large_table_are_no_sample():
+    X = _large()[:, :1]
+    scaler = SmoothClipScaler().fit(X)
+    assert abs(scaler.center_.item() - np.median(X)) < 0.03
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_ramps_are_written_where_they_belong(dtype):
+    X = np.random.default_rng(0).normal(size=(40, 2))
+    X[3, 1] = np.nan
+    encoder = RampEncoder(4).fit(X)
+    out = np.full((40, 8), 9, dtype=dtype)
+    result = encoder.transform(X, out)
+    assert result is out
+    np.testing.assert_array_equal(out, encoder.transform(X).astype(dtype))

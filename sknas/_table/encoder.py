@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from sknas._table.advice import warn_of_misread_columns
@@ -28,7 +28,7 @@ from sknas._table.numbers import NumberEncoder, RampEncoder
 _CHUNK = 2**17
 
 
-class TableEncoder(TransformerMixin, BaseEstimator):
+class TableEncoder(BaseEstimator):
     """Encode numeric and categorical columns, with missing values in any of them.
 
     Numeric and boolean columns are scaled (`SmoothClipScaler`), their missing values
