@@ -7,75 +7,61 @@ A search strategy of one's own
 
 The output shows an evolutionary strategy, written in the example, beside the random
 search that is built in: the validation accuracy of each trial and the mean of each
-round. A strategy is any object with ``setup``, ``ask`` and ``tell``. The budget is 10
-rounds of 8 architectures with 6 epochs each, in a reduced space and without finalists.
+round. A strategy of your own inherits from ``SearchStrategy``. The budget is 10 rounds
+of 8 architectures with 6 epochs each, in a reduced space and without finalists.
 """
 
 # %%
 # The strategy. It keeps all architectures with their rewards; to propose one it takes
-# one of the best and replaces, inserts or removes a layer. What comes out may be no
-# architecture (dropout first), not of the space (too long), or not new: then it tries
-# again, but not forever. The first round is drawn from the prior of the space.
+# one of the best and replaces, inserts or removes a layer. The first round is drawn
+# from the prior of the space. Duplicates and architectures that were tried before may
+# be drawn: the base class removes them and asks again.
 import matplotlib.pyplot as plt
-import numpy as np
 from sklearn.datasets import load_digits
 
-from sknas import Architecture, NASMLPClassifier
+from sknas import Architecture, NASMLPClassifier, SearchStrategy
 
 
-class Evolution:
+class Evolution(SearchStrategy):
     """Mutates the best architectures so far."""
 
     def __init__(self, n_parents=4):
         self.n_parents = n_parents
 
-    def setup(self, space, random_state):
-        self.space = space
-        self.generator = np.random.default_rng(random_state)
-        self.rewards = {}
+    def begin(self):
+        self.rewards_ = {}
 
-    def ask(self, n):
-        best_first = sorted(self.rewards, key=self.rewards.get, reverse=True)
+    def draw(self, n):
+        if not self.rewards_:
+            return [self.space_.sample(self.generator_) for _ in range(n)]
+        best_first = sorted(self.rewards_, key=self.rewards_.get, reverse=True)
         parents = best_first[: self.n_parents]
-        proposed = []
-        for _ in range(100 * n):
-            if len(proposed) == n:
-                break
-            if parents:
-                parent = parents[self.generator.integers(len(parents))]
-                candidate = self.mutate(parent)
-            else:
-                candidate = self.space.sample(self.generator)
-            if candidate not in self.rewards and candidate not in proposed:
-                proposed.append(candidate)
-        return proposed
+        chosen = self.generator_.integers(len(parents), size=n)
+        return [mutate(parents[i], self.space_, self.generator_) for i in chosen]
 
-    def tell(self, architectures, rewards):
-        self.rewards.update(zip(architectures, rewards, strict=True))
+    def learn(self, architectures, rewards):
+        self.rewards_.update(zip(architectures, rewards, strict=True))
 
-    def mutate(self, parent):
-        layers = list(parent.layers)
-        position = self.generator.integers(len(layers))
-        # All of the vocabulary but the end token, which is the last.
-        token = self.generator.integers(self.space.n_tokens - 1)
-        layer = self.space.vocabulary[token]
-        mutation = self.generator.choice(["replace", "insert", "remove"])
-        if mutation == "insert":
-            layers.insert(position, layer)
-        elif mutation == "remove":
-            del layers[position]
-        else:
-            layers[position] = layer
-        try:
-            child = Architecture(*layers)
-        except ValueError:  # no layer left, dropout first or twice in a row
-            return parent
-        return child if child in self.space else parent
+
+def mutate(parent, space, generator):
+    """Change one layer; where that makes no architecture, return the parent."""
+    layers = list(parent.layers)
+    position = generator.integers(len(layers))
+    # All of the vocabulary but the end token, which is the last.
+    layer = space.vocabulary[generator.integers(space.n_tokens - 1)]
+    n_removed, inserted = [(1, [layer]), (0, [layer]), (1, [])][generator.integers(3)]
+    layers[position : position + n_removed] = inserted
+    try:
+        child = Architecture(*layers)
+    except ValueError:  # no layer left, dropout first or twice in a row
+        return parent
+    return child if child in space else parent
 
 
 # %%
-# The object is given as ``search_strategy``. ``fit`` uses a deep copy of it, so that it
-# stays as it is, and ``clone``, ``cross_val_score`` and ``GridSearchCV`` work.
+# The object is given as ``search_strategy``. ``fit`` uses a clone of it, so that it
+# stays as it is. ``cross_val_score`` and ``GridSearchCV`` work, the latter over
+# ``search_strategy__n_parents`` too.
 X, y = load_digits(return_X_y=True)
 budget = {
     "layer_widths": (8, 32, 128),
@@ -113,7 +99,10 @@ for classifier, color, label, shift in (
         alpha=0.5,
     )
     axes.plot(rounds["round"], rounds["mean_score"], color=color, label=label)
-    print(f"{label:10} best validation accuracy {results['score'].max():.3f}")
+    print(
+        f"{label:10} best validation accuracy {results['score'].max():.3f}, "
+        f"mean of the last round {rounds['mean_score'][-1]:.3f}"
+    )
 axes.set(
     xlabel="round",
     ylabel="validation accuracy",

@@ -10,7 +10,7 @@ import torch
 from scipy import sparse
 from sklearn.exceptions import NotFittedError
 
-from sknas import Architecture, NASMLPClassifier
+from sknas import Architecture, NASMLPClassifier, ReinforceStrategy
 from sknas._engine import trainer as _trainer
 from sknas._engine.stack import TrainingData
 from sknas._sklearn import InvalidParameterError
@@ -116,6 +116,15 @@ def test_an_invalid_parameter_is_named_with_its_rule_and_value(
         classifier.fit(*binary_table)
     assert repr(value) in str(info.value) or str(value) in str(info.value)
     assert isinstance(info.value, ValueError)
+
+
+@pytest.mark.usefixtures("_nothing_is_trained")
+def test_an_invalid_parameter_of_the_strategy_is_named(fast, binary_table):
+    fast["search_strategy"] = ReinforceStrategy(entropy=-1)
+    with pytest.raises(
+        InvalidParameterError, match=r"'entropy' parameter of ReinforceStrategy .* -1"
+    ):
+        NASMLPClassifier(**fast).fit(*binary_table)
 
 
 @pytest.mark.usefixtures("_nothing_is_trained")

@@ -1,40 +1,55 @@
+import numpy as np
 import pytest
 
-from sknas._search.strategies.baselines import ConstantBaseline, MovingAverageBaseline
+from sknas._search.strategies.baselines import moving_average_baseline
 
 
-def test_a_constant_baseline_ignores_rewards():
-    baseline = ConstantBaseline(0.5)
-    assert baseline.update([0.9, 0.1]) == 0.5
-    assert baseline.update([-7.0]) == 0.5
+def _column(*returns):
+    return np.array(returns)[:, None]
 
 
 def test_the_moving_average_agrees_with_a_worked_example():
-    baseline = MovingAverageBaseline(decay=0.5)
-    # Means 2, 4, 8. Weights 1/2 each step, corrected for the start at 0.
-    assert baseline.update([1.0, 3.0]) == pytest.approx(2.0)
-    assert baseline.update([4.0]) == pytest.approx((2 / 4 + 4 / 2) / (3 / 4))
-    assert baseline.update([7.0, 9.0]) == pytest.approx(
-        (2 / 8 + 4 / 4 + 8 / 2) / (7 / 8)
-    )
+    # A trial of the round before weighs half.
+    baseline = moving_average_baseline(_column(1.0, 3.0, 4.0), np.array([0, 0, 1]))
+    expected = [(3 / 2 + 4) / (3 / 2), (1 / 2 + 4) / (3 / 2), (1 / 2 + 3 / 2) / 1]
+    np.testing.assert_allclose(baseline, _column(*expected))
 
 
-@pytest.mark.parametrize("decay", [0.1, 0.5, 0.99])
-def test_the_moving_average_of_equal_rewards_is_that_reward(decay):
-    baseline = MovingAverageBaseline(decay=decay)
-    for _ in range(5):
-        assert baseline.update([0.7, 0.7]) == pytest.approx(0.7)
+def test_each_step_has_an_average_of_its_own():
+    returns = np.array([[1.0, 2.0], [3.0, 5.0], [5.0, 6.0]])
+    baseline = moving_average_baseline(returns, np.zeros(3, dtype=int))
+    np.testing.assert_allclose(baseline, [[4.0, 5.5], [3.0, 4.0], [2.0, 3.5]])
 
 
-def test_the_moving_average_stays_between_the_rewards_and_shifts_with_them():
-    plain, shifted = MovingAverageBaseline(), MovingAverageBaseline()
-    for rewards in ([0.1, 0.9], [0.3], [0.5, 0.6, 0.7]):
-        value = plain.update(rewards)
-        assert 0.1 <= value <= 0.9
-        assert shifted.update([r + 10 for r in rewards]) == pytest.approx(value + 10)
+def test_a_baseline_does_not_depend_on_what_it_is_subtracted_from():
+    generator = np.random.default_rng(0)
+    returns, rounds = generator.normal(size=(9, 4)), np.arange(9) // 3
+    baseline = moving_average_baseline(returns, rounds)
+    for trial in range(9):
+        changed = returns.copy()
+        changed[trial] = 1e3 * generator.normal(size=4)
+        again = moving_average_baseline(changed, rounds)
+        np.testing.assert_allclose(again[trial], baseline[trial], atol=1e-10)
+        others = np.arange(9) != trial
+        assert (np.abs(again[others] - baseline[others]) > 1e-3).all()
 
 
-def test_without_memory_the_average_is_the_last_mean():
-    baseline = MovingAverageBaseline(decay=0.0)
-    baseline.update([100.0])
-    assert baseline.update([1.0, 2.0]) == pytest.approx(1.5)
+@pytest.mark.parametrize("n_trials", [1, 2, 20])
+def test_the_moving_average_of_equal_returns_is_that_return(n_trials):
+    returns = np.full((n_trials, 3), 0.7)
+    baseline = moving_average_baseline(returns, np.arange(n_trials))
+    np.testing.assert_allclose(baseline, returns, rtol=1e-12)
+
+
+def test_the_moving_average_shifts_with_the_returns_and_stays_between_them():
+    returns, rounds = np.random.default_rng(0).random((8, 3)), np.arange(8) // 2
+    baseline = moving_average_baseline(returns, rounds)
+    assert (baseline >= returns.min(axis=0)).all()
+    assert (baseline <= returns.max(axis=0)).all()
+    shifted = moving_average_baseline(returns + 10, rounds)
+    np.testing.assert_allclose(shifted, baseline + 10)
+
+
+def test_many_rounds_do_not_end_the_average():
+    returns = np.random.default_rng(0).random((3000, 1))
+    assert np.isfinite(moving_average_baseline(returns, np.arange(3000))).all()

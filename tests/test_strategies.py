@@ -1,20 +1,46 @@
+import ast
 import copy
 import itertools
 import math
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV
 
-from sknas import Architecture, SearchSpace
-from sknas._search.strategies import RandomStrategy, ReinforceStrategy, SearchStrategy
+from sknas import (
+    Architecture,
+    NASMLPClassifier,
+    RandomStrategy,
+    ReinforceStrategy,
+    SearchSpace,
+    SearchStrategy,
+)
+from sknas._search.strategies import learner as _learner
+from sknas._sklearn import InvalidParameterError
 
 SPACE = SearchSpace((8, 16, 32), ("relu", "tanh"), 5)
 SMALL_SPACE = SearchSpace((8, 16), ("relu",), 4)  # 24 architectures
 
-# Every built-in strategy, and of REINFORCE every branch. A new one is one more line;
-# sources, because a fresh process builds them too.
+
+def _source_of_the_example():
+    """Return the strategy of the example, without what the example does with it."""
+    path = Path(__file__).parents[1] / "examples" / "plot_own_strategy.py"
+    definitions = (ast.ClassDef, ast.FunctionDef)
+    module = ast.parse(path.read_text(encoding="utf-8"))
+    module.body = [node for node in module.body if isinstance(node, definitions)]
+    return ast.unparse(module)
+
+
+# As names of this module, so that they can be pickled.
+EXAMPLE = _source_of_the_example()
+exec(EXAMPLE, globals())  # noqa: S102 (our own file)
+
+# Every built-in strategy, and of REINFORCE every branch; and one that inherits what
+# they have. A new one is one more line; sources, because a fresh process builds them.
 STRATEGIES = {
     "random": "RandomStrategy()",
     "reinforce": "ReinforceStrategy(hidden_size=8)",
@@ -25,14 +51,12 @@ STRATEGIES = {
         "ReinforceStrategy(hidden_size=8, predictor_candidates=3, predictor_bonus=0.5,"
         " batch_size=2, learning_rate_decay=0.1, discount=0.9)"
     ),
+    "inherited": "Evolution(n_parents=3)",
 }
 
 
 def _build(source):
-    return eval(
-        source,
-        {"RandomStrategy": RandomStrategy, "ReinforceStrategy": ReinforceStrategy},
-    )
+    return eval(source, globals())
 
 
 @pytest.fixture(params=STRATEGIES.values(), ids=STRATEGIES)
@@ -129,8 +153,10 @@ def test_the_same_seed_gives_the_same_sequence_and_another_another(source):
 def sequences_of_another_process(run_python):
     """What each strategy asks for in a process with another hash seed."""
     program = f"""
-from sknas import SearchSpace
-from sknas._search.strategies import RandomStrategy, ReinforceStrategy
+from sknas import (
+    Architecture, RandomStrategy, ReinforceStrategy, SearchSpace, SearchStrategy
+)
+{EXAMPLE}
 for strategy in [{", ".join(STRATEGIES.values())}]:
     strategy.setup({SPACE!r}, 0)
     rounds = []
@@ -249,31 +275,178 @@ def test_predicting_and_reporting_leave_the_sequence_alone(source):
     assert _converse(watched, 2) == _converse(plain, 2)
 
 
+def test_rewards_of_any_finite_size_teach_the_same(source):
+    # A power of two changes no digit.
+    for factor in (1.0, 2.0**996, 2.0**-900):
+        strategy = _build(source)
+        strategy.setup(SPACE, 0)
+        rounds = []
+        for _ in range(4):
+            rounds.append(strategy.ask(4))
+            rewards = [factor * _reward(architecture) for architecture in rounds[-1]]
+            strategy.tell(rounds[-1], rewards)
+        if factor == 1.0:
+            expected = rounds
+        if getattr(strategy, "baseline", None) != 0.5:  # which is not multiplied
+            assert rounds == expected
+        assert all(math.isfinite(value) for value in strategy.report().values())
+
+
+@pytest.mark.parametrize(
+    "mode", [torch.inference_mode, torch.no_grad], ids=["inference mode", "no grad"]
+)
+def test_the_modes_of_torch_belong_to_the_caller(source, mode):
+    expected, strategy = _build(source), _build(source)
+    expected.setup(SPACE, 0)
+    with mode():
+        strategy.setup(SPACE, 0)
+        rounds = _converse(strategy, 3)
+        assert torch.is_inference_mode_enabled() == (mode is torch.inference_mode)
+        assert not torch.is_grad_enabled()
+    assert rounds == _converse(expected, 3)
+    # What was made inside of the mode goes on outside.
+    assert _converse(strategy, 2) == _converse(expected, 2)
+
+
+# The strategies are estimators.
+
+
+def test_a_clone_has_the_parameters_and_nothing_of_the_search(strategy):
+    _converse(strategy, 1)
+    again = clone(strategy)
+    assert again.get_params() == strategy.get_params()
+    assert vars(again) == strategy.get_params()
+
+
+INVALID = [
+    ("hidden_size", 0),
+    ("hidden_size", 8.0),
+    ("learning_rate", 0),
+    ("learning_rate_decay", -1),
+    ("batch_size", 0),
+    ("discount", 0),
+    ("discount", 1.1),
+    ("baseline", "mean"),
+    ("baseline", math.nan),
+    ("entropy", -1),
+    ("n_replays", -1),
+    ("accuracy_predictor", None),
+    ("predictor_candidates", 0),
+    ("predictor_bonus", -1),
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    INVALID,
+    ids=[f"{name}-{position}" for position, (name, _) in enumerate(INVALID)],
+)
+def test_setup_refuses_invalid_parameters(name, value):
+    strategy = ReinforceStrategy().set_params(**{name: value})
+    with pytest.raises(
+        InvalidParameterError, match=rf"'{name}' parameter of ReinforceStrategy must be"
+    ):
+        strategy.setup(SPACE, 0)
+
+
+def test_every_parameter_is_checked():
+    names = set(ReinforceStrategy().get_params())
+    assert set(ReinforceStrategy._parameter_constraints) == names
+    assert {name for name, _ in INVALID} == names
+
+
+def test_a_grid_varies_a_parameter_of_the_strategy(fast, three_class_table):
+    classifier = NASMLPClassifier(**fast)
+    grid = GridSearchCV(classifier, {"search_strategy__entropy": [0.0, 0.1]}, cv=2)
+    grid.fit(*three_class_table)
+    entropies = [
+        params["search_strategy__entropy"] for params in grid.cv_results_["params"]
+    ]
+    assert entropies == [0.0, 0.1]
+    best = grid.best_estimator_.search_strategy
+    assert best.entropy == grid.best_params_["search_strategy__entropy"]
+    assert fast["search_strategy"].entropy == 0.01
+
+
+def test_a_grid_varies_the_strategy(fast, three_class_table):
+    candidates = ["random", ReinforceStrategy(hidden_size=8, entropy=0.1), Evolution()]  # noqa: F821
+    grid = GridSearchCV(
+        NASMLPClassifier(**fast), {"search_strategy": candidates}, cv=2
+    ).fit(*three_class_table)
+    assert np.isfinite(grid.cv_results_["mean_test_score"]).all()
+    reports = [
+        "entropy"
+        in NASMLPClassifier(**{**fast, "search_strategy": candidate})
+        .fit(*three_class_table)
+        .round_results_
+        for candidate in candidates
+    ]
+    assert reports == [False, True, False]
+
+
+def test_torch_is_not_loaded_before_a_search_by_reinforce(run_python):
+    program = """
+import sys
+from sklearn.base import clone
+from sknas import NASMLPClassifier, RandomStrategy, ReinforceStrategy, SearchSpace
+clone(NASMLPClassifier(search_strategy=ReinforceStrategy(entropy=0.1))).get_params()
+strategy = RandomStrategy()
+strategy.setup(SearchSpace((8,), ("relu",), 3), 0)
+strategy.tell(strategy.ask(1), [0.5])
+print("torch" in sys.modules)
+ReinforceStrategy().setup(SearchSpace((8,), ("relu",), 3), 0)
+print("torch" in sys.modules)
+"""
+    assert run_python(program).split() == ["False", "True"]
+
+
 # The base class.
 
 
-def test_a_subclass_must_write_setup_and_draw():
-    with pytest.raises(NotImplementedError, match=r"^"):
-        SearchStrategy().setup(SPACE, 0)
+def test_a_subclass_must_write_draw_and_may_leave_out_the_rest():
+    strategy = SearchStrategy()
+    strategy.setup(SPACE, 0)
+    with pytest.raises(NotImplementedError, match=r"must have a method draw\(n\)"):
+        strategy.ask(1)
+    repeating = _Repeating()
+    repeating.setup(SPACE, 0)
+    repeating.tell(repeating.ask(2), [0.1, 0.2])
+    assert repeating.report() == {}
 
-    class Half(SearchStrategy):
-        def _setup(self, random_state):
-            pass
 
-    half = Half()
-    half.setup(SPACE, 0)
-    with pytest.raises(NotImplementedError, match=r"^"):
-        half.ask(1)
+def test_the_strategy_of_the_example_writes_four_methods():
+    written = {name for name, value in vars(Evolution).items() if callable(value)}  # noqa: F821
+    assert written == {"__init__", "begin", "draw", "learn"}
+
+
+def test_what_is_drawn_must_be_in_the_space():
+    class Foreign(SearchStrategy):
+        def draw(self, n):
+            return [Architecture((9, "relu"))] * n
+
+    strategy = Foreign()
+    strategy.setup(SPACE, 0)
+    with pytest.raises(ValueError, match=r"draw\(\) of Foreign must return .* \(9,"):
+        strategy.ask(1)
+
+
+def test_a_strategy_can_tell_what_it_asked_for():
+    strategy = RandomStrategy()
+    strategy.setup(SMALL_SPACE, 0)
+    asked = strategy.ask(3)
+    others = [a for a in SMALL_SPACE if a not in asked]
+    strategy.tell([*others, *asked], [0.5] * SMALL_SPACE.n_architectures)
+    assert all(map(strategy.was_asked, asked))
+    assert not any(map(strategy.was_asked, others))
 
 
 class _Repeating(SearchStrategy):
     """Always draws the same architecture, and counts how often it is asked to."""
 
-    def _setup(self, random_state):
-        del random_state
+    def begin(self):
         self.n_draws = 0
 
-    def _draw(self, n):
+    def draw(self, n):
         self.n_draws += 1
         return [Architecture((8, "relu"))] * n
 
@@ -314,9 +487,15 @@ def _arms_strategy(n_arms=5, **settings):
 
 
 def _arm_probabilities(strategy):
-    arms = list(strategy.space)
+    learner = strategy._learner
+    tokens = learner.tokens(list(strategy.space_))
     with torch.no_grad():
-        return strategy._controller.log_prob(strategy._tokens(arms)).exp().numpy()
+        return learner.controller.log_prob(tokens).exp().numpy()
+
+
+def _train(strategy, arms, rewards):
+    """Teach arms as the policy's own, beneath ask, which never repeats an arm."""
+    strategy._learner.learn(arms, rewards, [True] * len(arms))
 
 
 @pytest.mark.parametrize("best", [0, 3])
@@ -337,12 +516,11 @@ def test_reinforce_finds_the_best_arm_of_a_bandit(best, settings):
     before = _arm_probabilities(strategy)
     np.testing.assert_allclose(before, 1 / 5, atol=0.05)
     for _ in range(60):
-        # Beneath ask, which never proposes an arm twice.
-        arms = strategy._draw(16)
+        arms = strategy.draw(16)
         rewards = [
             0.9 if arm.hidden_layer_sizes == (best + 1,) else 0.4 for arm in arms
         ]
-        strategy._tell(arms, rewards, set(arms))
+        _train(strategy, arms, rewards)
     after = _arm_probabilities(strategy)
     assert after.argmax() == best
     assert after[best] > 0.8
@@ -375,10 +553,12 @@ def test_the_policy_gradient_of_a_bandit_agrees_with_one_by_hand(entropy):
     discount, baseline = 0.9, 0.5
     strategy = _arms_strategy(3, discount=discount, entropy=entropy, baseline=baseline)
     arms, rewards = [0, 2, 2, 1], [0.9, 0.2, 0.4, 0.7]
-    end = strategy.space.end_token
-    tokens = torch.tensor([[arm, end] for arm in arms])
-    scaled = strategy._advantages(torch.tensor(rewards), tokens)
-    loss, report = strategy._policy_loss(tokens, scaled)
+    learner, space = strategy._learner, list(strategy.space_)
+    learner._remember([space[arm] for arm in arms], np.array(rewards))
+    policy = learner.controller(learner._tokens)
+    loss, report = learner.policy_loss(
+        policy, learner._advantages(), torch.arange(len(arms))
+    )
     loss.backward()
 
     p = np.append(_arm_probabilities(strategy), 0.0).astype(float)
@@ -393,7 +573,7 @@ def test_the_policy_gradient_of_a_bandit_agrees_with_one_by_hand(entropy):
     first_entropy = -(p * log_p).sum()
     entropy_gradient = -p * (log_p + first_entropy) * 4 / 8
     expected = -(gain + entropy * entropy_gradient)
-    gradient = strategy._controller.head.bias.grad.numpy()
+    gradient = learner.controller.head.bias.grad.numpy()
     np.testing.assert_allclose(gradient, expected, atol=1e-5)
     assert np.abs(expected[:3]).min() > 1e-3
     assert report["entropy"] == pytest.approx(first_entropy / 2, rel=1e-4)
@@ -402,25 +582,31 @@ def test_the_policy_gradient_of_a_bandit_agrees_with_one_by_hand(entropy):
     assert loss.item() == pytest.approx(-objective, rel=1e-4)
 
 
-def test_every_token_is_trained_with_its_discounted_return():
-    strategy = ReinforceStrategy(discount=0.5, baseline=0.1)
+def _advantages_of_a_long_and_a_short(**settings):
+    """Give the advantages of sequences of three and two tokens, told 0.8 and 0.4."""
+    strategy = ReinforceStrategy(discount=0.5, **settings)
     strategy.setup(SearchSpace((1, 2), ("relu",), max_layers=3), 0)
-    tokens = torch.tensor([[0, 1, 3], [0, 3, 3]])
-    advantages = strategy._advantages(torch.tensor([0.8, 0.4]), tokens)
+    architectures = [
+        Architecture((1, "relu"), (2, "relu")),
+        Architecture((1, "relu")),
+    ]
+    strategy._learner._remember(architectures, np.array([0.8, 0.4]))
+    return strategy._learner._advantages().numpy()
+
+
+def test_every_token_is_trained_with_its_discounted_return():
     expected = np.array([[0.1, 0.3, 0.7], [0.1, 0.3, 0.0]])
     expected /= math.sqrt((0.01 + 0.09 + 0.49 + 0.01 + 0.09) / 5)
-    np.testing.assert_allclose(advantages.numpy(), expected, rtol=1e-5)
+    advantages = _advantages_of_a_long_and_a_short(baseline=0.1)
+    np.testing.assert_allclose(advantages, expected, rtol=1e-5)
 
 
-def test_the_moving_average_is_discounted_like_the_rewards():
-    # Else the tokens far from the end would lose by their position alone.
-    strategy = ReinforceStrategy(discount=0.5)
-    strategy.setup(SearchSpace((1, 2), ("relu",), max_layers=3), 0)
-    tokens = torch.tensor([[0, 1, 3], [0, 3, 3]])
-    advantages = strategy._advantages(torch.tensor([0.8, 0.4]), tokens)
-    expected = np.array([[0.05, 0.1, 0.2], [-0.1, -0.2, 0.0]])
-    expected /= math.sqrt((0.0025 + 0.01 + 0.04 + 0.01 + 0.04) / 5)
-    np.testing.assert_allclose(advantages.numpy(), expected, rtol=1e-5)
+def test_the_moving_average_is_one_of_returns_at_the_same_step():
+    # Returns 0.2, 0.4, 0.8 and 0.2, 0.4, and then the 0.4 of the sequence that ended.
+    expected = np.array([[0.0, 0.0, 0.4], [0.0, 0.0, 0.0]])
+    expected /= math.sqrt(0.16 / 5)
+    advantages = _advantages_of_a_long_and_a_short()
+    np.testing.assert_allclose(advantages, expected, atol=1e-6)
 
 
 def test_rewards_equal_to_the_baseline_teach_nothing():
@@ -431,19 +617,34 @@ def test_rewards_equal_to_the_baseline_teach_nothing():
     np.testing.assert_allclose(_arm_probabilities(strategy), before, atol=1e-6)
 
 
-def test_what_others_proposed_teaches_the_predictor_alone():
+def test_what_others_proposed_is_left_out_of_the_update(monkeypatch):
+    strategy = _arms_strategy(n_replays=0, accuracy_predictor=True)
+    rows = []
+    policy_loss = strategy._learner.policy_loss
+
+    def record(policy, advantages, of):
+        rows.extend(of.tolist())
+        return policy_loss(policy, advantages, of)
+
+    monkeypatch.setattr(strategy._learner, "policy_loss", record)
+    asked = strategy.ask(2)
+    others = [arm for arm in strategy.space_ if arm not in asked]
+    strategy.tell([*others, *asked], [0.9, 0.8, 0.7, 0.2, 0.1])
+    assert rows == [3, 4]
+    # The predictor knows them.
+    predicted = strategy.predict([*others, *asked])
+    assert predicted[:3].mean() > predicted[3:].mean()
+
+
+def test_a_single_trial_teaches_no_more_than_its_reward():
+    strategy = _arms_strategy(accuracy_predictor=True)
+    before = _arm_probabilities(strategy)
     first = Architecture((1, "relu"))
-    policy_only = _arms_strategy(entropy=0.0)
-    before = _arm_probabilities(policy_only)
-    policy_only.ask(0)
-    policy_only.tell([first], [0.9])
-    np.testing.assert_array_equal(_arm_probabilities(policy_only), before)
-    predicting = _arms_strategy(accuracy_predictor=True)
-    predicting.ask(0)
-    predicting.tell([first], [0.9])
-    assert predicting.predict([first])[0] == pytest.approx(0.9, abs=0.1)
-    assert "policy_loss" not in predicting.report()
-    assert "predictor_loss" in predicting.report()
+    strategy.ask(0)
+    strategy.tell([first], [0.9])
+    np.testing.assert_array_equal(_arm_probabilities(strategy), before)
+    assert strategy.predict([first])[0] == pytest.approx(0.9, abs=0.1)
+    assert strategy.report() == {}
 
 
 def test_the_predictor_picks_the_most_promising_candidates(monkeypatch):
@@ -477,9 +678,10 @@ def test_the_predictor_learns_to_rank():
     strategy = ReinforceStrategy(hidden_size=16, n_replays=0)
     strategy.setup(SPACE, 0)
     _converse(strategy, 12, 8)
-    seen = set(strategy._told)
     unseen = [
-        a for position, a in enumerate(SPACE) if position % 7 == 0 and a not in seen
+        a
+        for position, a in enumerate(SPACE)
+        if position % 7 == 0 and not strategy.was_asked(a)
     ]
     truth = [sum(architecture.hidden_layer_sizes) for architecture in unseen]
     ranks = [
@@ -488,18 +690,20 @@ def test_the_predictor_learns_to_rank():
     assert np.corrcoef(ranks)[0, 1] > 0.5
 
 
+def _predict_arms(strategy, monkeypatch, values):
+    monkeypatch.setattr(strategy._learner, "_predict", lambda _: np.array(values))
+
+
 def test_the_bonus_rewards_what_the_predictor_got_wrong(monkeypatch):
     strategy = _arms_strategy(accuracy_predictor=True, predictor_bonus=2.0)
-    asked = strategy.ask(2)
-    monkeypatch.setattr(strategy, "predict", lambda _: np.array([0.5, 0.1]))
-    updates = []
-    monkeypatch.setattr(
-        strategy, "_update", lambda _, rewards: updates.append(list(rewards))
-    )
-    strategy.tell(asked, [0.4, 0.4])
-    assert updates == [pytest.approx([0.4 + 2 * 0.1, 0.4 + 2 * 0.3])]
+    learner = strategy._learner
+    _predict_arms(strategy, monkeypatch, [0.5, 0.1])
+    learner._remember(list(strategy.space_)[:2], np.array([0.4, 0.4]))
+    np.testing.assert_allclose(learner._bonuses, [2 * 0.1, 2 * 0.3])
+    # Returns 0.6 and 1.0, of which each is the other's baseline.
+    np.testing.assert_allclose(learner._advantages()[:, 0], [-1.0, 1.0], rtol=1e-6)
     # The predictor itself is taught the truth.
-    assert strategy._rewards == [0.4, 0.4]
+    assert learner._rewards.tolist() == [0.4, 0.4]
 
 
 @pytest.mark.parametrize(
@@ -509,7 +713,7 @@ def test_a_round_is_as_many_updates_as_it_has_batches(batch_size, n_updates):
     strategy = _arms_strategy(batch_size=batch_size, learning_rate_decay=1.0)
     arms = strategy.ask(5)
     strategy.tell(arms, [0.1, 0.2, 0.3, 0.4, 0.5])
-    (group,) = strategy._optimizer.param_groups
+    (group,) = strategy._learner._optimizer.param_groups
     # The last of the updates was preceded by the others.
     assert group["lr"] == pytest.approx(0.01 / n_updates)
 
@@ -559,10 +763,9 @@ def test_entropy_keeps_the_policy_from_collapsing():
     for weight in (0.0, 1.0):
         strategy = _arms_strategy(entropy=weight)
         for _ in range(60):
-            arms = strategy._draw(16)
-            strategy._tell(
-                arms, [float(a.hidden_layer_sizes == (1,)) for a in arms], set(arms)
-            )
+            arms = strategy.draw(16)
+            rewards = [float(arm.hidden_layer_sizes == (1,)) for arm in arms]
+            _train(strategy, arms, rewards)
         p = _arm_probabilities(strategy)
         entropies.append(-(p * np.log(p)).sum())
     assert all(a < b for a, b in itertools.pairwise(entropies))
@@ -580,19 +783,102 @@ def test_replays_move_the_policy_towards_what_was_good():
         strategy.setup(SPACE, 0)
         asked = strategy.ask(8)
         rewards = [sum(a.hidden_layer_sizes) for a in asked]
-        tokens = strategy._tokens(asked)
+        tokens = strategy._learner.tokens(asked)
         with torch.no_grad():
-            before = strategy._controller.log_prob(tokens)
+            before = strategy._learner.controller.log_prob(tokens)
             strategy.tell(asked, rewards)
-            change = strategy._controller.log_prob(tokens) - before
+            change = strategy._learner.controller.log_prob(tokens) - before
         moved[n_replays] = np.corrcoef(change, rewards)[0, 1] * float(change.std())
     assert moved[20] > 3 * abs(moved[0])
 
 
-@pytest.mark.parametrize("rewards", [[0.5] * 4, [1e-12] * 4], ids=str)
-def test_equal_rewards_leave_nothing_to_replay(rewards):
-    strategy = ReinforceStrategy(hidden_size=16, accuracy_predictor=False)
+@pytest.mark.parametrize("predicts", [False, True])
+@pytest.mark.parametrize("reward", [0.7, 1e-12, 0.0, -1e300], ids=str)
+def test_equal_rewards_teach_nothing(reward, predicts):
+    strategy = ReinforceStrategy(hidden_size=16, accuracy_predictor=predicts)
     strategy.setup(SPACE, 0)
-    strategy.tell(strategy.ask(4), rewards)
-    assert all(torch.isfinite(p).all() for p in strategy._parameters)
-    assert len(strategy.ask(4)) == 4
+    before = copy.deepcopy(strategy._learner._parameters)
+    for _ in range(3):
+        strategy.tell(strategy.ask(4), [reward] * 4)
+    assert all(map(torch.equal, strategy._learner._parameters, before))
+
+
+@pytest.fixture
+def recorded_losses(monkeypatch):
+    """Record the advantages and rows of every step, and the learning rate before."""
+
+    def recorded_losses(strategy):
+        learner, calls = strategy._learner, []
+        policy_loss = learner.policy_loss
+
+        def record(policy, advantages, rows):
+            calls.append((advantages.clone(), rows.tolist(), _learning_rate(strategy)))
+            return policy_loss(policy, advantages, rows)
+
+        monkeypatch.setattr(learner, "policy_loss", record)
+        return calls
+
+    return recorded_losses
+
+
+def _learning_rate(strategy):
+    (group,) = strategy._learner._optimizer.param_groups
+    return group["lr"]
+
+
+def test_an_update_and_a_replay_maximise_the_same_objective(recorded_losses):
+    strategy = ReinforceStrategy(
+        hidden_size=8,
+        discount=0.5,
+        baseline=0.5,
+        predictor_bonus=1.0,
+        learning_rate_decay=0.5,
+        batch_size=4,
+        n_replays=3,
+    )
+    strategy.setup(SPACE, 0)
+    _converse(strategy, 2, 8)
+    bonuses = strategy._learner._bonuses
+    assert not bonuses[:8].any()
+    assert bonuses[8:].all()
+    calls = recorded_losses(strategy)
+    _converse(strategy, 1, 8)
+    first_update, second_update, first_replay, *_ = calls
+    assert len(calls) == 2 + 3
+    assert first_update[1] + second_update[1] == list(range(16, 24))
+    assert first_replay[1] == list(range(24))
+    # No probability has moved yet when replays begin.
+    assert torch.equal(first_replay[0], first_update[0])
+    # Four updates came before, in two rounds of two.
+    assert [rate for *_, rate in calls] == pytest.approx(
+        [0.01 / 3] + [0.01 / 3.5] * 4, rel=1e-9
+    )
+
+
+def test_replays_take_steps_of_the_decayed_learning_rate():
+    strategy = _arms_strategy(learning_rate_decay=1e9)
+    strategy.tell(strategy.ask(2), [0.1, 0.9])
+    before = _arm_probabilities(strategy)
+    strategy.tell(strategy.ask(2), [0.1, 0.9])
+    np.testing.assert_allclose(_arm_probabilities(strategy), before, atol=1e-6)
+
+
+@pytest.mark.parametrize(("change", "is_held"), [(0.25, True), (1e9, False)])
+def test_replays_stay_in_the_trust_region(change, is_held, monkeypatch):
+    monkeypatch.setattr(_learner, "_MAX_RATIO_CHANGE", change)
+    strategy = _arms_strategy(entropy=0.0, n_replays=300)
+    before = _arm_probabilities(strategy)
+    strategy.tell(strategy.ask(5), [0.1, 0.2, 0.3, 0.4, 0.9])
+    ratios = _arm_probabilities(strategy) / before
+    assert (ratios.max() < 2) == is_held
+    # Far enough: the region is reached.
+    assert ratios.max() > 1.2
+
+
+def test_a_policy_that_became_nan_names_the_learning_rate():
+    strategy = ReinforceStrategy(hidden_size=8, learning_rate=1e30)
+    strategy.setup(SPACE, 0)
+    with pytest.raises(
+        ValueError, match=r"NaN. Decrease learning_rate \(currently 1e\+30\)"
+    ):
+        _converse(strategy, 5)

@@ -48,6 +48,7 @@ NUMERIC_TEXT = {
     "floats and text": _with_gaps(_numbers(), "unknown"),
     "dollars": [f"${x:,.2f}" for x in _numbers()],
     "commas": [f"{x:,.0f}" for x in _numbers()],
+    "dollars and floats": [f"${x:,.2f}" if x > 1e5 else x for x in _numbers()],
     "percent": [f"{x:.2f} %" for x in _numbers()],
 }
 
@@ -96,6 +97,23 @@ def test_dates_as_text_are_told_with_the_line_that_makes_days_of_them(written):
     lines, encoder = _messages(mended)
     assert (lines, encoder.kinds_) == ([], ["numeric"])
     np.testing.assert_array_equal(np.diff(mended["when"]), 3)
+
+
+@pytest.mark.parametrize("zone", ["Z", "+01:00", "-0530"])
+def test_dates_with_a_time_zone_are_told_too(zone):
+    frame = pd.DataFrame({"when": DAYS.strftime("%Y-%m-%dT12:00:00") + zone})
+    (message,), _ = _messages(frame)
+    mended = _follow(message, frame)
+    np.testing.assert_allclose(np.diff(mended["when"]), 3)
+
+
+def test_dates_with_gaps_are_told_too():
+    frame = pd.DataFrame({"when": _with_gaps(DAYS.strftime("%Y-%m-%d"), "unknown")})
+    (message,), _ = _messages(frame)
+    assert "285 different dates as text with gaps ('unknown')" in message
+    mended = _follow(message, frame)
+    assert mended["when"].isna().sum() == 15
+    assert _messages(mended)[0] == []
 
 
 def test_an_identifier_is_told_with_the_line_that_leaves_it_out():

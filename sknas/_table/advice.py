@@ -33,6 +33,8 @@ _NUMBER = re.compile(
     r"(?:\.[0-9]*)?(?:[eE][-+]?[0-9]+)?\s*%?\s*"
 )
 _SYMBOL = re.compile(r"[$€£¥,%]")
+# 2020-01-31, 31.1.2020, 1/31/20, 31 Jan 2020 or January 31, 2020, with a time or not;
+# no number with dots and a short last part, which would be a version.
 _MONTH = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?"
 _DAY, _MONTH_NUMBER, _YEAR = r"[0-3]?[0-9]", r"[01]?[0-9]", r"[12][0-9]{3}"
 _DATE = re.compile(
@@ -43,6 +45,8 @@ _DATE = re.compile(
     rf"|{_MONTH} {_DAY},? {_YEAR})(?:[T ]+[0-9]{{1,2}}:.*)?\s*",
     re.IGNORECASE,
 )
+# 31/12/2020 and 14:30+01:00 or 14:30Z
+_ZONE = re.compile(r":.*(?:Z|[-+][0-9]{2}:?[0-9]{2})\s*$")
 _DAY_FIRST = re.compile(r"\s*(?:1[3-9]|2[0-9]|3[01])[-/.]")
 
 
@@ -68,7 +72,7 @@ def warn_of_misread_columns(
     categories : sequence of collections of str or None
         The different texts of each of them.
     """
-    found = []
+    found = []  # a line for each column
     for position, texts in zip(positions, categories, strict=True):
         column, name = column_of(X, position)
         if len(texts) <= _MAX_CODES or str(column.dtype) == "category":
@@ -93,6 +97,7 @@ def warn_of_misread_columns(
 
 def _examine(texts: list[str], n_rows: int, name: object) -> _Finding | None:
     """Tell what the different texts of one column look like."""
+    # The texts are sorted: equal steps see all of the alphabet.
     step = max(len(texts) // _SAMPLE, 1)
     sample = texts[::step]
     for pattern, describe in ((_NUMBER, _numbers), (_DATE, _dates)):
@@ -126,7 +131,8 @@ def _numbers(texts: list[str], others: list[str], name: object) -> _Finding:
     symbols = sorted({s for text in numbers for s in _SYMBOL.findall(text)})
     column, written = f"X[{name!r}]", ""
     if symbols:
-        column += f'.str.replace(r"[{"".join(symbols)}]", "", regex=True)'
+        # As text first: a column of objects may hold numbers too.
+        column += f'.astype(str).str.replace(r"[{"".join(symbols)}]", "", regex=True)'
         written = f" written with {', '.join(map(repr, symbols))}"
     return _Finding(
         f"all of its {len(numbers)} different values read as numbers{written}"
@@ -138,9 +144,13 @@ def _numbers(texts: list[str], others: list[str], name: object) -> _Finding:
 
 def _dates(texts: list[str], others: list[str], name: object) -> _Finding:
     has_day_first = any(_DAY_FIRST.match(text) for text in texts)
+    has_zone = any(_ZONE.search(text) for text in texts)
     arguments = ', errors="coerce"' + ", dayfirst=True" * has_day_first
+    arguments += ", utc=True" * has_zone
     dates = f"pd.to_datetime(X[{name!r}]{arguments})"
+    # pandas subtracts times with a time zone from such times only.
+    origin = 'pd.Timestamp("2000-01-01"' + ', tz="UTC"' * has_zone + ")"
     return _Finding(
         f"{len(texts) - len(others)} different dates as text{_gaps(others)}",
-        f'X[{name!r}] = ({dates} - pd.Timestamp("2000-01-01")) / pd.Timedelta("1D")',
+        f'X[{name!r}] = ({dates} - {origin}) / pd.Timedelta("1D")',
     )

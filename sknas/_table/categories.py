@@ -55,6 +55,7 @@ class CategoryEncoder:
         self._begins = np.concatenate([[0], np.cumsum(sizes + 1)[:-1]])
         self._positions = np.full(sizes.sum() + len(sizes), -1)
         self.n_features_out = 0
+        # counts of shape (size + 1,), positions within the columns of this one
         for column, begin, size in zip(encoded.T, self._begins, sizes, strict=True):
             positions = _positions_of(np.bincount(column, minlength=size + 1))
             is_set = positions >= 0
@@ -78,6 +79,8 @@ class CategoryEncoder:
         """
         encoded = np.empty((len(texts[0]), len(texts)), dtype=np.int32)
         for i, (column, codes) in enumerate(zip(texts, self.codes_, strict=True)):
+            # The dictionary that was built in `fit` is all there is to build: a row
+            # costs a lookup, however many categories there are.
             found = map(codes.get, column, repeat(len(codes)))
             encoded[:, i] = np.fromiter(found, np.int32, count=len(column))
         return encoded
@@ -93,12 +96,15 @@ class CategoryEncoder:
             Where to write.
         """
         out[:] = 0
+        # (n_rows, n_columns): which encoded column is 1, if any is
         positions = self._positions[codes + self._begins]
         rows, columns = np.nonzero(positions >= 0)
         out[rows, positions[rows, columns]] = 1
 
 
 def _codes_of(column: Sequence[str | None]) -> dict[str | None, int]:
+    # Sorted, so that codes depend neither on the order of rows nor on hash seeds.
+    # None cannot be compared with text.
     texts = set(column)
     has_missing = None in texts
     texts.discard(None)
@@ -146,6 +152,7 @@ class _Tally:
 
     def without(self, other: _Tally) -> _Tally:
         """Take the rows of another tally out of this one."""
+        # Of classes, totals and squares are one array, and stay one.
         totals = self.totals - other.totals
         is_same = self.squares is self.totals
         squares = totals if is_same else self.squares - other.squares
@@ -169,15 +176,18 @@ class _Tally:
         ndarray of shape (n, n_targets)
             The mean of all rows where a category has none.
         """
+        # Mean and variance of the target over all rows, of shape (n_targets,).
         n_rows = max(self.counts.sum(), 1)
         prior = self.totals.sum(axis=0) / n_rows
         variance = self.squares.sum(axis=0) / n_rows - prior**2
+        # Only what was asked for is computed: of (n_codes, n_targets), (n, n_targets).
         counts = self.counts[codes, None]
         totals = self.totals[codes]
         squares = totals if self.squares is self.totals else self.squares[codes]
         # Categories without rows give NaN.
         with np.errstate(divide="ignore", invalid="ignore"):
             means = totals / counts
+            # The variance within a category, and the weight that it leaves its mean.
             within = (squares - totals * means) / counts
             weights = variance * counts / (variance * counts + within)
             smoothed: np.ndarray = weights * means + (1 - weights) * prior
@@ -187,6 +197,7 @@ class _Tally:
 
 def _tally(codes: np.ndarray, y: np.ndarray, n_codes: int, n_classes: int) -> _Tally:
     """Count the classes of each category in one pass over the rows."""
+    # A cell for each pair of code and class; their product may exceed 32 bits.
     cells = codes.astype(np.int64) * n_classes + y
     totals = np.bincount(cells, minlength=n_codes * n_classes)
     totals = totals.reshape(n_codes, n_classes).astype(np.float64)
@@ -253,6 +264,7 @@ class ClassShares:
         ndarray of shape (n_rows, n_features_out)
             Shares minus 1/2: a class of all columns, then the next.
         """
+        # An array of shape (n_rows, n_targets) for each column; a code picks a row.
         shares = [
             table[column] for table, column in zip(self.tables_, codes.T, strict=True)
         ]
@@ -279,6 +291,7 @@ class ClassShares:
         for column, size in zip(codes.T, self.sizes, strict=True):
             whole = self._tally(column, y, size)
             encoded = np.empty((len(y), whole.totals.shape[1]))
+            # Counting the part and taking it away is cheaper than counting the others.
             for rows in rows_of:
                 others = whole.without(self._tally(column[rows], y[rows], size))
                 encoded[rows] = others.smooth_means(column[rows])
@@ -296,6 +309,8 @@ class ClassShares:
 
 def _parts(y: np.ndarray, random_state: int) -> np.ndarray:
     """Divide the rows at random, those of each class as evenly as possible."""
+    # Rows in random order, then by class: dealt out one by one, each part gets its
+    # share of each class. This works with fewer rows of a class than parts too.
     order = np.random.default_rng(random_state).permutation(len(y))
     order = order[np.argsort(y[order], kind="stable")]
     parts = np.empty(len(y), dtype=np.intp)

@@ -18,7 +18,8 @@ _NUMBERS = (bool, np.bool_, int, float, np.integer, np.floating)
 _COMPLEX = (complex, np.complexfloating)
 # A whole number that is written with decimals.
 _WHOLE_NUMBER = re.compile(r"(-?(?:0|[1-9][0-9]*))\.0+")
-_BOOLEANS = {"True": "1", "False": "0", "-0": "0"}
+# Python's own equalities: True is 1, and minus zero is zero.
+_SYNONYMS = {"True": "1", "False": "0", "-0": "0"}
 
 
 def is_mixed_table(X: Any) -> bool:
@@ -82,18 +83,23 @@ def kinds_of(X: Any) -> list[str]:
 def _kind(column: Any, name: object) -> str:
     dtype = column.dtype
     if _is_plain_numeric(dtype):
+        # numpy would drop the imaginary parts with no more than a warning.
         _refuse_dtype(dtype, name, "c")
         return NUMERIC
     if getattr(dtype, "kind", "O") in "US" or str(dtype) in _TEXT_DTYPES:
         return CATEGORICAL
     if dtype != object:
         raise _unsupported(name, f"has dtype {dtype}")
+    # Text among numbers makes categories of them; without a present value, an
+    # all-missing column counts as numeric.
     kinds = {_kind_of_value(value, name) for value in _one_of_each_type(column)}
     return CATEGORICAL if CATEGORICAL in kinds else NUMERIC
 
 
 def _one_of_each_type(column: Any) -> list[object]:
     """Return a present value of each type, and all values of unusual types."""
+    # Numbers and text of one type are of one kind. Other objects may differ: some
+    # arrays are a number, others are not.
     values = {}
     for value in np.asarray(column, dtype=object):
         usual = isinstance(value, (str, bytes, *_NUMBERS))
@@ -168,6 +174,7 @@ def _is_missing(column: Any) -> np.ndarray:
 
 def as_float64(X: Any) -> np.ndarray:
     """Make a table without categories, or some of its rows, dense and float64."""
+    # No copy of what is dense and float64 already.
     dense = X.toarray() if hasattr(X, "toarray") else X
     return np.asarray(dense, dtype=np.float64)
 
@@ -214,6 +221,7 @@ def _plain_numeric(X: Any, positions: Sequence[int]) -> list[int]:
 
 def _as_numbers(column: Any, name: object) -> np.ndarray:
     _refuse_dtype(column.dtype, name, "c")
+    # Missing values stay out of the conversion: NA and None have no float.
     numbers = np.full(len(column), np.nan)
     present = ~_is_missing(column)
     try:
@@ -274,11 +282,13 @@ def _text_of(value: object) -> str | None:
     if not isinstance(value, str):
         if _is_missing_value(value):
             return None
+        # 1.0 is 1, which missing values turn it into; 1e22 has no decimals either.
         if isinstance(value, (float, np.floating)) and float(value).is_integer():
             value = int(value)
         value = str(value)
+    # Decimal("1.00") and "1.0" are 1 too, "1.50" is not 1.5: it may be a version.
     # The comparison of one character keeps most text from the regular expression.
     if value[-1:] == "0" and "." in value:
         match = _WHOLE_NUMBER.fullmatch(value)
         value = match[1] if match else value
-    return _BOOLEANS.get(value, value)
+    return _SYNONYMS.get(value, value)

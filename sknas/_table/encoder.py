@@ -184,6 +184,7 @@ class TableEncoder(BaseEstimator):
         view : str
             A key of `views_`; it becomes the only one.
         """
+        # Of two views, the smaller one is that without ramps.
         n_features = len(self.views_[view])
         if self.numbers_ is not None and n_features < self.n_features_out_:
             self.numbers_.ramps_ = None
@@ -203,6 +204,7 @@ class TableEncoder(BaseEstimator):
     def _fit_table(
         self, X: Any, y: np.ndarray | None, dtype: npt.DTypeLike
     ) -> EncodedTable:
+        # What was read in order to learn is encoded, not read again.
         numbers, codes = self._learn(X, y)
         encoded = self._encode(numbers, codes, dtype)
         if self.categories_ is None or codes is None or y is None:
@@ -226,6 +228,8 @@ class TableEncoder(BaseEstimator):
             codes = self.categories_.fit(read_texts(X, positions))
             warn_of_misread_columns(X, positions, self.categories_.codes_)
             self.shares_ = self._fit_shares(self.categories_, codes, y)
+        # The order of the encoded columns: numbers, ramps, indicators; one column a
+        # category; shares of the classes.
         parts = (self.numbers_, self.categories_, self.shares_)
         self.n_features_out_ = sum(p.n_features_out for p in parts if p is not None)
         self.views_ = self._views()
@@ -262,6 +266,7 @@ class TableEncoder(BaseEstimator):
         """Return the numeric columns; a plain table stays as it is, sparse or not."""
         if self.has_categories or is_mixed_table(X):
             return read_numbers(X, self._of_kind(NUMERIC))
+        # Arrays and sparse matrices are converted a chunk of rows at a time.
         return as_float64(X) if hasattr(X, "iloc") else X
 
     def _encode(
@@ -269,11 +274,12 @@ class TableEncoder(BaseEstimator):
     ) -> np.ndarray:
         """Encode what does not depend on classes; the last columns may stay empty."""
         n_rows = len(codes) if codes is not None else numbers.shape[0]
+        # Of the wanted dtype from the start: only a chunk is ever held with 64 bits.
         encoded = np.empty((n_rows, self.n_features_out_), dtype=dtype)
         chunk = max(_CHUNK // max(self.n_features_out_, 1), 1)
         for start in range(0, n_rows, chunk):
             rows = slice(start, start + chunk)
-            rest = encoded[rows]
+            rest = encoded[rows]  # Views: each part writes the columns at the left.
             if self.numbers_ is not None:
                 n_columns = self.numbers_.n_features_out
                 self.numbers_.transform(as_float64(numbers[rows]), rest[:, :n_columns])
@@ -310,6 +316,7 @@ class EncodedTable:
         y: np.ndarray | None = None,
         shares: ClassShares | None = None,
     ) -> None:
+        # For training on all rows; a fold replaces the last columns.
         self._encoded = encoded
         self._by_class = None
         if codes is not None and y is not None and shares is not None:
@@ -356,6 +363,7 @@ class EncodedTable:
         X_validation : ndarray of shape (m, n_features)
             A copy. Shares are those among all training rows.
         """
+        # Copies of the rows once; the last columns are then written over.
         X, X_validation = self._encoded[rows], self._encoded[validation_rows]
         if self._by_class is not None:
             codes, y, shares = self._by_class

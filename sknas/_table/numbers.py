@@ -46,12 +46,16 @@ def _learn_columns(
     is_sample = n_rows > _SAMPLE
     columns = X.T
     if is_sample:
+        # A fixed seed, as a table has to be encoded alike in every fit. Rows in order
+        # are read faster, and columns are contiguous where they are sorted.
         rows = np.random.default_rng(0).choice(n_rows, _SAMPLE, replace=False)
         columns = np.ascontiguousarray(X[np.sort(rows)].T)
     learned = []
     for position in range(n_columns):
         present = _present(columns[position])
         result, is_certain = learn(present, position)
+        # Ties and rare values, such as those of a column that is constant but for one
+        # row, are told from all rows.
         if is_sample and not (is_certain and len(present) >= _MIN_PRESENT):
             result, _ = learn(_present(X[:, position]), position)
         learned.append(result)
@@ -136,6 +140,7 @@ class SmoothClipScaler:
         with np.errstate(over="ignore", invalid="ignore"):
             z: np.ndarray = np.subtract(X, center, order="C")
             z *= factor
+        # Squares of what is left are finite.
         np.clip(z, -1e100, 1e100, out=z)
         divisor = np.square(z)
         divisor *= 1 / 9
@@ -219,6 +224,7 @@ class RampEncoder:
                 present = scaler.transform_column(present, position)
             return _knots(present, self.n_bins)
 
+        # A column of k + 1 knots has k intervals; one interval would repeat the column.
         knots = [k if len(k) > 2 else k[:1] for k in _learn_columns(X, learn)]
         self._counts = np.array([len(k) - 1 for k in knots])
         self.columns_ = np.repeat(np.arange(len(knots)), self._counts)
@@ -244,7 +250,8 @@ class RampEncoder:
         ndarray of shape (n_rows, n_intervals)
             Between -1/4 and 1/4.
         """
-        # Twice as fast as X[:, columns_].
+        # (n_rows, n_intervals): each column once for each of its intervals; this is
+        # twice as fast as X[:, columns_].
         ramps = np.repeat(X, self._counts, axis=1)
         ramps -= self.begins_
         ramps *= self._slopes
@@ -260,6 +267,8 @@ def _knots(present: np.ndarray, n_bins: int) -> tuple[np.ndarray, bool]:
     """Return quantiles without repetition, and whether a sample is enough for them."""
     if not len(present):
         return np.zeros(1), False
+    # Knots are values of the column, not numbers between two of them, so that equal
+    # quantiles are recognized.
     shares = np.linspace(0, 1, n_bins + 1)
     knots = np.unique(np.quantile(present, shares, method="nearest"))
     if len(knots) > 2:
@@ -312,6 +321,7 @@ class NumberEncoder:
         self.scaler_ = SmoothClipScaler().fit(X)
         self.indicator_columns_ = np.flatnonzero(np.isnan(X).any(axis=0))
         self.ramps_: RampEncoder | None = None
+        # Many columns get fewer ramps each, and too many none.
         n_bins = min(_MAX_RAMPS // X.shape[1], _MAX_BINS)
         if self.encoding in ("auto", "piecewise") and n_bins >= _MIN_BINS:
             ramps = RampEncoder(n_bins).fit(X, self.scaler_)
@@ -346,6 +356,8 @@ class NumberEncoder:
             np.clip(encoded, -_MAX_FLOAT32, _MAX_FLOAT32, out=encoded)
         else:
             encoded = self.scaler_.transform(X)
+        # Ramps need to know what is missing: they are 0 there, in the middle, while
+        # the ramps of the median would not be.
         if self.ramps_ is not None:
             self.ramps_.transform(encoded, out[:, n_columns : n_columns + self.n_ramps])
         np.copyto(encoded, 0.0, where=np.isnan(encoded))

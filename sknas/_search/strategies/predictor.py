@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 
 _INITIAL_BOUND = 0.1
-# Beyond the rewards seen, as a share of their range: a sigmoid never reaches its ends.
+# Beyond the rewards seen, as a share of their range, or where they are all equal of
+# their size: a sigmoid never reaches its ends.
 _MARGIN = 0.1
 _FIT_STEPS = 100
 _FIT_WEIGHT_DECAY = 0.1
@@ -29,7 +30,7 @@ class RewardScale:
         # In units of the largest, since a difference of huge numbers is infinite.
         self._unit = float(np.abs(rewards).max()) or 1.0
         low, high = rewards.min() / self._unit, rewards.max() / self._unit
-        margin = _MARGIN * (high - low) or _MARGIN / self._unit
+        margin = _MARGIN * ((high - low) or 1.0)
         self._low, self._width = low - margin, high - low + 2 * margin
 
     def to_shares(self, rewards: np.ndarray) -> Tensor:
