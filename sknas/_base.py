@@ -40,12 +40,12 @@ class BaseNASMLP(BaseEstimator):
         """
         # The time counts from here: the first import of torch takes seconds.
         budget = Budget(self.max_time, began=time.monotonic())
-        before = dict(vars(self))
+        before = dict(self.__dict__)
         try:
             result, device = self._run_stages(X, y, budget)
         except BaseException:
-            vars(self).clear()
-            vars(self).update(before)
+            self.__dict__.clear()
+            self.__dict__.update(before)
             raise
         self._forget(before)
         self._publish(result)
@@ -107,7 +107,7 @@ class BaseNASMLP(BaseEstimator):
         attributes["coefs_"] = strongest.coefs
         attributes["intercepts_"] = strongest.intercepts
         attributes["n_layers_"] = len(strongest.coefs) + 1
-        vars(self).update(attributes)
+        self.__dict__.update(attributes)
 
     def _log_probabilities(self, X: Any) -> np.ndarray:
         """Predict the logarithms of the classes' probabilities."""
@@ -117,4 +117,6 @@ class BaseNASMLP(BaseEstimator):
         X = check_table(
             self, X, reset=False, has_categories=self.encoder_.has_categories
         )
-        return self.ensemble_.predict_log_proba(self.encoder_.transform(X))
+        encoded = self.encoder_.transform(X)
+        log_probabilities: np.ndarray = self.ensemble_.predict_log_proba(encoded)
+        return log_probabilities

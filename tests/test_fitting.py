@@ -67,21 +67,17 @@ def test_a_given_encoding_is_not_chosen(encoding, fast, three_class_table):
     assert n_columns == (6 + 6 * 8 if encoding == "piecewise" else 6)
 
 
-def test_an_ensemble_averages_networks_of_one_architecture(fast, three_class_table):
+def test_an_ensemble_has_networks_of_one_architecture(fast, three_class_table):
     X, y = three_class_table
     classifier = NASMLPClassifier(**{**fast, "n_ensemble": 3}).fit(X, y)
-    assert {len(coefs) for coefs in classifier.ensemble_coefs_} == {3}
-    assert {len(biases) for biases in classifier.ensemble_intercepts_} == {3}
-    for layer, (coef, bias) in enumerate(
-        zip(classifier.coefs_, classifier.intercepts_, strict=True)
-    ):
-        np.testing.assert_array_equal(coef, classifier.ensemble_coefs_[layer][0])
-        np.testing.assert_array_equal(bias, classifier.ensemble_intercepts_[layer][0])
-    # A larger ensemble begins with the networks of a smaller one.
-    larger = NASMLPClassifier(**{**fast, "n_ensemble": 5}).fit(X, y)
-    np.testing.assert_allclose(
-        larger.ensemble_coefs_[0][:3], classifier.ensemble_coefs_[0], rtol=1e-4
-    )
+    members = classifier.ensemble_.members
+    assert {member.architecture for member in members} == {
+        classifier.best_architecture_
+    }
+    assert len(members) == len({member.coefs[0].tobytes() for member in members}) == 3
+    alone = NASMLPClassifier(**{**fast, "n_ensemble": 1}).fit(X, y)
+    np.testing.assert_array_equal(alone.coefs_[0], classifier.coefs_[0])
+    assert (alone.predict_proba(X) != classifier.predict_proba(X)).any()
 
 
 def test_probabilities_are_at_the_temperature_of_the_validation_rows():

@@ -17,7 +17,7 @@ from sknas._random import SeedSource
 from sknas._search.searcher import AskTellSearcher, Problem, SearchSettings
 from sknas._search.strategies import RandomStrategy, ReinforceStrategy
 from sknas._space import Candidate, Proposal
-from sknas._tasks.metric import ValidationMetric
+from sknas._tasks.metric import ClassificationMetric
 
 SPACE = SearchSpace((8, 16), ("relu", "tanh"), 4)
 FIRST = Architecture((16, "relu"), (16, "relu"))
@@ -67,7 +67,6 @@ class FakeTrainer:
         ]
         return TrainingResult(
             architecture=job.architecture,
-            failed=failed,
             error="a loss that is not finite" if failed else None,
             weights=[] if failed else weights,
             n_rows=4,
@@ -112,8 +111,8 @@ class Search:
             **settings,
         }
         self.evaluator = Evaluator(trainer)
-        self.metric = ValidationMetric(
-            scoring, np.array([0, 1]), np.zeros((len(Y), 1)), Y
+        self.metric = ClassificationMetric(
+            scoring, np.array([0, 1]), Y, np.zeros((len(Y), 1))
         )
         self.searcher = AskTellSearcher(
             strategy, SearchSettings(**settings), Progress(1, 0)
@@ -660,7 +659,7 @@ def test_a_built_in_strategy_may_be_given_as_an_object(cls, fast, three_class_ta
 def test_a_foreign_architecture_of_the_users_strategy_is_refused(fast, binary_table):
     strategy = ScriptedStrategy([Architecture((9, "relu"))])
     classifier = NASMLPClassifier(**{**fast, "search_strategy": strategy})
-    with pytest.raises(ValueError, match="of the space it was set up with"):
+    with pytest.raises(ValueError, match="of the space that it was set up with"):
         classifier.fit(*binary_table)
 
 

@@ -8,13 +8,14 @@ from dataclasses import dataclass, replace
 from sknas._budget import Budget
 from sknas._engine.evaluator import Evaluation, Request
 from sknas._engine.jobs import TrainingSettings
+from sknas._fit.evidence import choose
 from sknas._fit.settings import SelectionSettings
 from sknas._fit.workbench import Workbench
 from sknas._progress import Progress
 from sknas._search.journal import FinalistRecord
 from sknas._search.searcher import Problem, Searcher
 from sknas._space import Candidate
-from sknas._tasks.metric import ValidationMetric
+from sknas._tasks.task import ValidationMetric
 
 
 @dataclass(frozen=True)
@@ -224,7 +225,7 @@ class Selection:
             if (predictions := self.finalists[position].evaluation.predictions)
             is not None
         ]
-        return self._metric.best(predictions, incumbent)
+        return choose(*self._metric.compare(predictions), incumbent)
 
     def best_trial(self) -> Choice:
         """Return the best trial with the networks that it had in the search."""

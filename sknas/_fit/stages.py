@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,7 @@ import torch
 
 from sknas._budget import Budget
 from sknas._engine.evaluator import Evaluation
+from sknas._fit.evidence import score_bound
 from sknas._fit.refit import Refit
 from sknas._fit.selection import Choice, Selection
 from sknas._fit.settings import FitSettings
@@ -257,5 +259,19 @@ class Fit:
         return self._metric.temperature(predictions)
 
     def _score_bound(self, choice: Choice) -> float:
-        n_measured = len(self._searcher.history) + len(self._selection.finalists)
-        return self._metric.lower_bound(choice.score, n_measured, len(self._splits))
+        """Bound the accuracy of the choice from below, where the premises hold.
+
+        The validation rows must not have decided when a training ended, and neither
+        must the clock.
+        """
+        selection = self._settings.selection
+        is_known = self._metric.is_accuracy and choice.position is not None
+        stops = selection.n_iter_no_change is not None or self._budget.is_limited
+        if not is_known or stops:
+            return math.nan
+        # Everything that could have been chosen, whether or not it was tried.
+        n_candidates = self._settings.space.n_architectures
+        n_candidates *= len(selection.lengths()) * len(self._workbench.views)
+        accuracies = [n.validation_scores[-1] for n in choice.evaluation.networks]
+        n_rows = [len(validation_rows) for _, validation_rows in self._splits]
+        return score_bound(accuracies, n_rows, n_candidates)

@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from sknas._search.journal import FAILED, TRAINED, Round, Trial
 from sknas._search.strategies import SearchStrategy
 from sknas._search.weight_store import BigramWeightStore
 from sknas._space import Architecture, Candidate, Proposal, SearchSpace
-from sknas._tasks.metric import ValidationMetric
+from sknas._tasks.task import ValidationMetric
 from sknas._warnings import warn
 
 
@@ -192,7 +192,9 @@ class AskTellSearcher:
         told = self.history.trials[len(self.history) - len(trials) :]
         is_complete = len(trials) == len(given)
         if is_complete:
-            self.strategy.tell(given, [trial.reward for trial in told])
+            # A strategy that asked for candidates or proposals is told of these.
+            architectures = cast("list[Architecture]", given)
+            self.strategy.tell(architectures, [trial.reward for trial in told])
         seconds_training = trainer.seconds - seconds_before
         self._record_round(number, told, time.perf_counter() - start, seconds_training)
         return is_complete

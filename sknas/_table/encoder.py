@@ -255,6 +255,8 @@ class TableEncoder(BaseEstimator):
         everything = np.arange(self.n_features_out_)
         if self.numbers_ is None or self.ramps_ is None:
             return {self.encoding.replace("auto", "scale"): everything}
+        if self.encoding != "auto":
+            return {self.encoding: everything}
         begin = len(self.numbers_.scaler_.center_)
         ramps = np.arange(begin, begin + self.numbers_.n_ramps)
         return {"piecewise": everything, "scale": np.setdiff1d(everything, ramps)}
