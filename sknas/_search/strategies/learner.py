@@ -88,7 +88,6 @@ class PolicyLearner:
         # One value for each trial that was told, in the order of `_tokens`.
         self._rewards = np.zeros(0)
         self._bonuses = np.zeros(0)
-        self._rounds = np.zeros(0, dtype=int)
         self.report: dict[str, float] = {}
 
     @property
@@ -167,11 +166,9 @@ class PolicyLearner:
         with np.errstate(over="ignore"):
             errors = np.nan_to_num(np.abs(self._predict(tokens) - rewards))
             bonuses = np.nan_to_num(self._settings.predictor_bonus * errors)
-        number = self._rounds.max(initial=-1) + 1
         self._tokens = torch.cat([self._tokens, tokens])
         self._rewards = np.append(self._rewards, rewards)
         self._bonuses = np.append(self._bonuses, bonuses)
-        self._rounds = np.append(self._rounds, np.full(len(rewards), number))
 
     def _advantages(self) -> Tensor:
         """Return G_t - b of every token so far, scaled to a mean square of 1.
@@ -191,9 +188,7 @@ class PolicyLearner:
         rewards = self._rewards / unit + self._bonuses / unit
         returns = rewards[:, None] * settings.discount**to_come
         baseline = (
-            moving_average_baseline(returns, self._rounds)
-            if constant is None
-            else constant / unit
+            moving_average_baseline(returns) if constant is None else constant / unit
         )
         advantages = np.where(is_token, returns - baseline, 0.0)
         scale = np.sqrt(np.square(advantages).sum() / is_token.sum())
