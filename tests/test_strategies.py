@@ -882,3 +882,13 @@ def test_a_policy_that_became_nan_names_the_learning_rate():
         ValueError, match=r"NaN. Decrease learning_rate \(currently 1e\+30\)"
     ):
         _converse(strategy, 5)
+
+
+@pytest.mark.parametrize("n_replays", [0, 1])
+def test_adam_begins_anew_with_a_round_that_has_replays(n_replays):
+    strategy = _arms_strategy(n_replays=n_replays)
+    for n_rounds in (1, 2):
+        strategy.tell(strategy.ask(2), [0.1, 0.9])
+        states = strategy._learner._optimizer.state.values()
+        n_steps = 2 if n_replays else n_rounds
+        assert {int(state["step"]) for state in states} == {n_steps}

@@ -154,6 +154,7 @@ class PolicyLearner:
             self._remember(architectures, np.asarray(rewards, dtype=np.float64))
             advantages = self._advantages()
             if advantages.any():  # else Adam would step on the entropy alone
+                self._renew_optimizer()
                 self._update(n_before + np.flatnonzero(is_own), advantages)
                 self._replay(advantages)
                 self._fit_predictor()
@@ -194,6 +195,17 @@ class PolicyLearner:
         scale = np.sqrt(np.square(advantages).sum() / is_token.sum())
         advantages = advantages / scale if scale > _NO_ADVANTAGE else 0.0 * advantages
         return torch.tensor(advantages, dtype=torch.float32, device="cpu")
+
+    def _renew_optimizer(self) -> None:
+        """Let Adam begin anew where a round is an optimisation of many steps.
+
+        Every round has other advantages, and the large gradients of the first would
+        keep the steps of later ones small. Without replays a round is one step, and
+        Adam goes on from round to round, as in the paper.
+        """
+        if self._settings.n_replays:
+            rate = self._optimizer.param_groups[0]["lr"]
+            self._optimizer = torch.optim.Adam(self._parameters, lr=rate)
 
     def _update(self, own: np.ndarray, advantages: Tensor) -> None:
         """Take a step for each batch of the trials that the policy drew this round."""
