@@ -161,7 +161,7 @@ def test_folders_hold_no_more_than_twelve_files():
 
 @every_file
 def test_files_are_not_too_long(path):
-    assert len(path.read_text(encoding="utf-8").splitlines()) <= 800
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 450
 
 
 def _has_docstring(function):

@@ -426,7 +426,7 @@ def test_what_is_drawn_must_be_in_the_space():
 
     strategy = Foreign()
     strategy.setup(SPACE, 0)
-    with pytest.raises(ValueError, match=r"draw\(\) of Foreign must return .* \(9,"):
+    with pytest.raises(ValueError, match=r"draw\(\) of Foreign must return .*\(9,"):
         strategy.ask(1)
 
 
@@ -870,8 +870,8 @@ def test_replays_stay_in_the_trust_region(change, is_held, monkeypatch):
     before = _arm_probabilities(strategy)
     strategy.tell(strategy.ask(5), [0.1, 0.2, 0.3, 0.4, 0.9])
     ratios = _arm_probabilities(strategy) / before
-    assert (ratios.max() < 2) == is_held
-    # Far enough: the region is reached.
+    # Adam goes on a little after the last token has stopped pulling.
+    assert (ratios.max() < 2.5) == is_held
     assert ratios.max() > 1.2
 
 
@@ -882,3 +882,13 @@ def test_a_policy_that_became_nan_names_the_learning_rate():
         ValueError, match=r"NaN. Decrease learning_rate \(currently 1e\+30\)"
     ):
         _converse(strategy, 5)
+
+
+@pytest.mark.parametrize("n_replays", [0, 1])
+def test_adam_begins_anew_with_a_round_that_has_replays(n_replays):
+    strategy = _arms_strategy(n_replays=n_replays)
+    for n_rounds in (1, 2):
+        strategy.tell(strategy.ask(2), [0.1, 0.9])
+        states = strategy._learner._optimizer.state.values()
+        n_steps = 2 if n_replays else n_rounds
+        assert {int(state["step"]) for state in states} == {n_steps}

@@ -88,7 +88,6 @@ class PolicyLearner:
         # One value for each trial that was told, in the order of `_tokens`.
         self._rewards = np.zeros(0)
         self._bonuses = np.zeros(0)
-        self._rounds = np.zeros(0, dtype=int)
         self.report: dict[str, float] = {}
 
     @property
@@ -155,6 +154,7 @@ class PolicyLearner:
             self._remember(architectures, np.asarray(rewards, dtype=np.float64))
             advantages = self._advantages()
             if advantages.any():  # else Adam would step on the entropy alone
+                self._renew_optimizer()
                 self._update(n_before + np.flatnonzero(is_own), advantages)
                 self._replay(advantages)
                 self._fit_predictor()
@@ -167,11 +167,9 @@ class PolicyLearner:
         with np.errstate(over="ignore"):
             errors = np.nan_to_num(np.abs(self._predict(tokens) - rewards))
             bonuses = np.nan_to_num(self._settings.predictor_bonus * errors)
-        number = self._rounds.max(initial=-1) + 1
         self._tokens = torch.cat([self._tokens, tokens])
         self._rewards = np.append(self._rewards, rewards)
         self._bonuses = np.append(self._bonuses, bonuses)
-        self._rounds = np.append(self._rounds, np.full(len(rewards), number))
 
     def _advantages(self) -> Tensor:
         """Return G_t - b of every token so far, scaled to a mean square of 1.
@@ -191,14 +189,23 @@ class PolicyLearner:
         rewards = self._rewards / unit + self._bonuses / unit
         returns = rewards[:, None] * settings.discount**to_come
         baseline = (
-            moving_average_baseline(returns, self._rounds)
-            if constant is None
-            else constant / unit
+            moving_average_baseline(returns) if constant is None else constant / unit
         )
         advantages = np.where(is_token, returns - baseline, 0.0)
         scale = np.sqrt(np.square(advantages).sum() / is_token.sum())
         advantages = advantages / scale if scale > _NO_ADVANTAGE else 0.0 * advantages
         return torch.tensor(advantages, dtype=torch.float32, device="cpu")
+
+    def _renew_optimizer(self) -> None:
+        """Let Adam begin anew where a round is an optimisation of many steps.
+
+        Every round has other advantages, and the large gradients of the first would
+        keep the steps of later ones small. Without replays a round is one step, and
+        Adam goes on from round to round, as in the paper.
+        """
+        if self._settings.n_replays:
+            rate = self._optimizer.param_groups[0]["lr"]
+            self._optimizer = torch.optim.Adam(self._parameters, lr=rate)
 
     def _update(self, own: np.ndarray, advantages: Tensor) -> None:
         """Take a step for each batch of the trials that the policy drew this round."""

@@ -44,7 +44,7 @@ class ReinforceStrategy(SearchStrategy):
 
     baseline : float or 'moving_average', default='moving_average'
         What is subtracted from the returns: a number, or the mean return of all other
-        trials, in which a trial weighs half of one of the next round.
+        trials so far.
 
     entropy : float, default=0.01
         Weight of the policy's entropy in the objective.
