@@ -308,6 +308,16 @@ def test_the_modes_of_torch_belong_to_the_caller(source, mode):
     assert _converse(strategy, 2) == _converse(expected, 2)
 
 
+def test_a_fit_in_inference_mode_is_the_same(fast, three_class_table):
+    X, y = three_class_table
+    expected = NASMLPClassifier(**fast).fit(X, y)
+    with torch.inference_mode():
+        classifier = NASMLPClassifier(**fast).fit(X, y)
+    np.testing.assert_array_equal(
+        classifier.predict_proba(X), expected.predict_proba(X)
+    )
+
+
 # The strategies are estimators.
 
 

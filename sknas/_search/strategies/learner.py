@@ -181,6 +181,7 @@ class PolicyLearner:
         """
         settings = self._settings
         is_token = self.controller.is_token(self._tokens).numpy()
+        # Tokens still to come at each step, 0 from the end on: (n_trials, max_layers).
         to_come = is_token.sum(axis=1, keepdims=True) - is_token.cumsum(axis=1)
         # In units of the largest number: sums and squares of huge ones are infinite.
         constant = None if isinstance(settings.baseline, str) else settings.baseline
@@ -191,6 +192,7 @@ class PolicyLearner:
         baseline = (
             moving_average_baseline(returns) if constant is None else constant / unit
         )
+        # What comes after the end is no action and has no advantage.
         advantages = np.where(is_token, returns - baseline, 0.0)
         scale = np.sqrt(np.square(advantages).sum() / is_token.sum())
         advantages = advantages / scale if scale > _NO_ADVANTAGE else 0.0 * advantages
@@ -212,6 +214,7 @@ class PolicyLearner:
         settings = self._settings
         size = settings.batch_size or max(len(own), 1)
         for start in range(0, len(own), size):
+            # Positions of the batch among all trials: (n_sequences,).
             rows = torch.from_numpy(own[start : start + size])
             decay = 1 + settings.learning_rate_decay * self._n_updates
             self._optimizer.param_groups[0]["lr"] = settings.learning_rate / decay
@@ -279,6 +282,7 @@ class PolicyLearner:
         report : dict of str to float
             The loss, and entropy and advantage per token.
         """
+        # Entropies and log-probabilities are 0 after the end: sums are over tokens.
         n_tokens = policy.is_token[rows].sum()
         entropy = policy.entropies[rows].sum() / n_tokens
         # maximise  sum_t  (G_t - b)  log pi(a_t | s_t)  +  entropy

@@ -181,6 +181,7 @@ class ReinforceStrategy(SearchStrategy):
         rewards : sequence of float
             One finite number each.
         """
+        # Its gradient is an expectation under the policy, which drew only its own.
         is_own = [self.was_asked(architecture) for architecture in architectures]
         self._learner.learn(architectures, rewards, is_own)
 
@@ -215,6 +216,7 @@ class ReinforceStrategy(SearchStrategy):
         """Let the predictor pick from more candidates, once it has seen trials."""
         if not self._learner.predicts or self.predictor_candidates == 1:
             return super()._propose(n)
+        # Of what is drawn and not picked, everything may be drawn again later.
         n_left = self.space_.n_architectures - len(self._tried)
         candidates = super()._propose(min(n * self.predictor_candidates, n_left))
         best_first = np.argsort(-self.predict(candidates), kind="stable")
