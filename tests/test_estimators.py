@@ -122,15 +122,17 @@ def test_predictions_are_the_forward_pass_of_the_published_weights(
         of_networks = []
         for network in range(2):
             hidden = encoded
-            for layer, coefs in enumerate(classifier.ensemble_coefs_):
-                biases = classifier.ensemble_intercepts_[layer]
-                hidden = hidden @ torch.tensor(coefs[network])
-                hidden = hidden + torch.tensor(biases[network])
+            member = classifier.ensemble_.members[network]
+            for layer, coefs in enumerate(member.coefs):
+                hidden = hidden @ torch.tensor(coefs)
+                hidden = hidden + torch.tensor(member.intercepts[layer])
                 if layer < len(classifier.coefs_) - 1:
                     hidden = function(hidden)
             of_networks.append(torch.softmax(hidden, dim=1).numpy())
         assert np.abs(of_networks[0] - of_networks[1]).max() > 1e-3
-        expected = np.mean(of_networks, axis=0)
+        # Averaged first, then calibrated as a whole.
+        expected = np.mean(of_networks, axis=0) ** (1 / classifier.temperature_)
+        expected /= expected.sum(axis=1, keepdims=True)
         np.testing.assert_allclose(classifier.predict_proba(X), expected, atol=1e-12)
         np.testing.assert_allclose(
             classifier.predict_log_proba(X), np.log(expected), atol=1e-10
@@ -252,7 +254,7 @@ def test_fine_tuning_begins_with_the_winners_weights(fast, three_class_table):
 
 def test_no_finalists_means_no_finalist_results(fast, three_class_table):
     classifier = NASMLPClassifier(**{**fast, "n_finalists": 0}).fit(*three_class_table)
-    assert classifier.finalist_results_ == {}
+    assert len(classifier.finalist_results_["index"]) == 0
     results = classifier.search_results_
     assert results["reward"][classifier.best_index_] == results["reward"].max()
     assert classifier.best_score_ == results["score"][classifier.best_index_]
@@ -557,7 +559,7 @@ def test_the_papers_settings_run_reduced(three_class_table):
     classifier = NASMLPClassifier(**{**PAPER_SETTINGS, **reduced}, random_state=0)
     classifier.fit(X, y)
     assert len(classifier.search_results_["score"]) == 4
-    assert classifier.finalist_results_ == {}
+    assert len(classifier.finalist_results_["index"]) == 0
     assert classifier.n_iter_ == 1
     # Scores are rewards: the paper's controller is told the accuracy.
     results = classifier.search_results_

@@ -18,7 +18,6 @@ from sknas._search.journal import (
     Round,
     Trial,
 )
-from sknas._space import Architecture
 
 
 class SearchHistory:
@@ -119,7 +118,7 @@ def columns_of(
     columns = {}
     for name in names:
         values = [row.get(name, math.nan) for row in rows]
-        if any(isinstance(value, Architecture) for value in values):
+        if name == "architecture":
             # np.asarray would try to look inside.
             column = np.empty(len(values), dtype=object)
             column[:] = values
