@@ -28,7 +28,7 @@ from sknas._space import Architecture
 # importing this package nor predicting from a pickle pays for it.
 if TYPE_CHECKING:
     from sknas._engine.evaluator import Evaluation
-    from sknas._engine.stack import TrainingData
+    from sknas._engine.jobs import TrainingData
     from sknas._search.searcher import Choice, Search, Strategy
 
 
@@ -752,5 +752,5 @@ class NASMLPClassifier(ClassifierMixin, BaseEstimator):
         self.n_iter_ = refitted.n_iter
         self.t_ = refitted.n_iter * refitted.networks[0].n_rows
         self.n_layers_ = len(self.coefs_) + 1
-        self.n_outputs_ = data.n_outputs
+        self.n_outputs_ = data.output.n_outputs
         self.out_activation_ = data.output.name

@@ -12,7 +12,7 @@ from sklearn.exceptions import NotFittedError
 
 from sknas import Architecture, NASMLPClassifier
 from sknas._engine import trainer as _trainer
-from sknas._engine.stack import TrainingData
+from sknas._engine.jobs import TrainingData
 from sknas._sklearn import InvalidParameterError
 
 
@@ -400,7 +400,7 @@ def test_a_child_whose_loss_is_not_finite_is_recorded_as_failed(
             data = TrainingData(
                 data.X * np.float32(np.nan),
                 data.y,
-                3,
+                data.output,
                 data.X_validation,
                 data.y_validation,
             )
@@ -435,7 +435,7 @@ def test_if_the_refit_fails_the_finalist_is_kept_with_a_warning(
 
     def train_stack(data, *arguments):
         if data.X_validation is None:
-            data = TrainingData(data.X * np.float32(np.nan), data.y, 3)
+            data = TrainingData(data.X * np.float32(np.nan), data.y, data.output)
         return original(data, *arguments)
 
     monkeypatch.setattr(_trainer, "train_stack", train_stack)

@@ -8,12 +8,13 @@ import pytest
 from sknas import Architecture, NASMLPClassifier, SearchSpace
 from sknas._engine import trainer as _trainer
 from sknas._engine.evaluator import Evaluator
-from sknas._engine.stack import TrainingData, TrainingResult, TrainingSettings
+from sknas._engine.jobs import TrainingData, TrainingResult, TrainingSettings
 from sknas._progress import Progress
 from sknas._random import SeedSource
 from sknas._search.searcher import Search
 from sknas._search.strategies import RandomStrategy, ReinforceStrategy
 from sknas._tasks.metric import ValidationMetric
+from sknas._tasks.outputs import SigmoidOutput
 
 SPACE = SearchSpace((8, 16), ("relu", "tanh"), 4)
 FIRST = Architecture((16, "relu"), (16, "relu"))
@@ -30,7 +31,7 @@ class FakeTrainer:
 
     def __init__(self, loss=None, *, interrupt_at=None, n_yielded=None):
         X = np.zeros((len(Y), 3), np.float32)
-        self.folds = [TrainingData(X, Y, 2, X, Y)]
+        self.folds = [TrainingData(X, Y, SigmoidOutput(), X, Y)]
         self.settings = TrainingSettings(1, 1, 0.125)
         self.loss = loss or (lambda a: 1 / sum(a.hidden_layer_sizes))
         self.interrupt_at = interrupt_at
@@ -39,8 +40,8 @@ class FakeTrainer:
         self.max_times = []
         self.seconds = 0.0
 
-    def train(self, jobs, max_time):
-        self.max_times.append(max_time)
+    def train(self, jobs, budget):
+        self.max_times.append(budget.seconds_left())
         for position, job in enumerate(jobs[: self.n_yielded]):
             if len(self.jobs) == self.interrupt_at:
                 raise KeyboardInterrupt
@@ -62,7 +63,7 @@ class FakeTrainer:
         ]
         return TrainingResult(
             architecture=job.architecture,
-            failed=failed,
+            error="broken" if failed else None,
             weights=[] if failed else weights,
             n_rows=4,
             n_iter=1,
@@ -71,7 +72,7 @@ class FakeTrainer:
             loss_curve=[loss],
             validation_scores=[0.5],
             validation_loss=math.nan if failed else loss,
-            validation_probabilities=None if failed else probabilities,
+            validation_predictions=None if failed else probabilities,
         )
 
 

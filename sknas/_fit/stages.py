@@ -13,15 +13,17 @@ from typing import Any
 import numpy as np
 import torch
 
-from sknas._engine.evaluator import Candidate, Evaluation, Evaluator
-from sknas._engine.stack import TrainingData, TrainingSettings
+from sknas._budget import Budget
+from sknas._engine.evaluator import Evaluation, Evaluator, Request
+from sknas._engine.jobs import TrainingData, TrainingSettings
 from sknas._engine.trainer import Trainer
 from sknas._progress import Progress
 from sknas._random import SeedSource
 from sknas._search.searcher import Choice, Finalist, Search, Strategy, validated
-from sknas._space import Architecture, SearchSpace
+from sknas._space import Architecture, Candidate, SearchSpace
 from sknas._table.encoder import TableEncoder
 from sknas._tasks.metric import ValidationMetric
+from sknas._tasks.outputs import SigmoidOutput, SoftmaxOutput
 
 # Of the time that is left, what the search may take, and then the finalists.
 _SEARCH_SHARE = 0.4
@@ -77,7 +79,8 @@ class Fitting:
         self._estimator = estimator
         self.encoder = TableEncoder(estimator.encoding, seeds.seed("encoder"))
         encoded = self.encoder.fit_transform(X, codes, np.float32)
-        self.data = TrainingData(encoded, codes, n_classes)
+        output = SigmoidOutput() if n_classes == 2 else SoftmaxOutput(n_classes)
+        self.data = TrainingData(encoded, codes, output)
         self._splits = splits
         self._folds = [self.data.split(*rows) for rows in splits]
         self._search_metric, self._metric = metrics
@@ -176,7 +179,7 @@ class Fitting:
         if max_time > 0:
             with contextlib.suppress(KeyboardInterrupt):
                 evaluations = finalists.evaluate(
-                    [Candidate(architecture, seed)], max_time
+                    [Request(Candidate(architecture), seed)], Budget(max_time)
                 )
                 _, evaluation = next(evaluations, (0, None))
         if evaluation is None or evaluation.failed:
@@ -205,16 +208,15 @@ class Fitting:
             validated = choice.evaluation.weights
             n_copies = estimator.n_ensemble
             inherited = [validated[i % len(validated)] for i in range(n_copies)]
-        candidate = Candidate(
-            architecture, self._seeds.seed("refit", architecture), inherited
-        )
+        seed = self._seeds.seed("refit", architecture)
+        request = Request(Candidate(architecture), seed, inherited)
         trainer = self._trainer([self.data], settings)
         evaluator = Evaluator(trainer, estimator.n_ensemble)
         max_time = self._time_left()
         if max_time <= 0:
             return choice.evaluation
         try:
-            ((_, evaluation),) = evaluator.evaluate([candidate], max_time)
+            ((_, evaluation),) = evaluator.evaluate([request], Budget(max_time))
         except KeyboardInterrupt:
             return self._instead_of_refit(choice, "The refit was interrupted")
         if not evaluation.weights:
@@ -236,9 +238,9 @@ class Fitting:
 
         1 without finalists: those who only ran for a few epochs do not tell.
         """
-        if not choice.finalists or choice.evaluation.probabilities is None:
+        if not choice.finalists or choice.evaluation.predictions is None:
             return 1.0
-        return self._metric.temperature(choice.evaluation.probabilities)
+        return self._metric.temperature(choice.evaluation.predictions)
 
     def _trainer(
         self, folds: Sequence[TrainingData], settings: TrainingSettings
@@ -272,8 +274,5 @@ class Fitting:
             label_smoothing=float(estimator.label_smoothing),
             dropout=float(estimator.dropout),
             n_iter_no_change=n_iter_no_change,
-            beta_1=float(estimator.beta_1),
-            beta_2=float(estimator.beta_2),
-            epsilon=float(estimator.epsilon),
             schedule_iter=schedule_iter,
         )

@@ -11,12 +11,13 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from sknas._engine.evaluator import Candidate, Evaluation, Evaluator
+from sknas._budget import Budget
+from sknas._engine.evaluator import Evaluation, Evaluator, Request
 from sknas._progress import Progress
 from sknas._random import SeedSource
 from sknas._search.history import FAILED, TRAINED, SearchHistory, Trial
 from sknas._search.weight_store import BigramWeightStore
-from sknas._space import Architecture, SearchSpace
+from sknas._space import Architecture, Candidate, SearchSpace
 from sknas._tasks.metric import ValidationMetric
 
 
@@ -171,11 +172,12 @@ class Search:
         predicted = self._predict(proposed)
         trainer = self.evaluator.trainer
         seconds_before = trainer.seconds
-        candidates = [self._candidate(architecture) for architecture in proposed]
+        requests = [self._request(architecture) for architecture in proposed]
+        budget = Budget(max_time)
         trials: dict[int, Trial] = {}
         evaluations: dict[int, Evaluation] = {}
         try:
-            for position, evaluation in self.evaluator.evaluate(candidates, max_time):
+            for position, evaluation in self.evaluator.evaluate(requests, budget):
                 trial = self._trial(number, evaluation, predicted[position])
                 trials[position], evaluations[position] = trial, evaluation
                 self._show(trial, trials.values())
@@ -228,10 +230,10 @@ class Search:
             )
         return [float(reward) for reward in predicted]
 
-    def _candidate(self, architecture: Architecture) -> Candidate:
+    def _request(self, architecture: Architecture) -> Request:
         inherited = [store.retrieve(architecture) for store in self.stores]
         seed = self.seeds.seed("search", architecture)
-        return Candidate(architecture, seed, inherited or None)
+        return Request(Candidate(architecture), seed, inherited or None)
 
     def _trial(self, number: int, evaluation: Evaluation, predicted: float) -> Trial:
         score = reward = math.nan
@@ -249,7 +251,7 @@ class Search:
             predicted_score=float(predicted),
             reward=reward,
             n_parameters=evaluation.architecture.n_parameters(
-                data.X.shape[1], data.n_outputs
+                data.X.shape[1], data.output.n_outputs
             ),
             n_iter=evaluation.n_iter,
             time=evaluation.time,
@@ -394,8 +396,8 @@ class Search:
         """Train and return those that did not fail; and whether none interrupted."""
         trials = self.history.trials
         candidates = [
-            Candidate(
-                trials[i].architecture,
+            Request(
+                Candidate(trials[i].architecture),
                 self.seeds.seed("finalist", trials[i].architecture),
             )
             for i in indices
@@ -403,7 +405,9 @@ class Search:
         trained: dict[int, Evaluation] = {}
         is_complete = True
         try:
-            for position, evaluation in evaluator.evaluate(candidates, max_time):
+            for position, evaluation in evaluator.evaluate(
+                candidates, Budget(max_time)
+            ):
                 trained[indices[position]] = evaluation
                 n_trained = f"{len(trained)} of {len(candidates)}"
                 self.progress.stage(f"finalist {n_trained} trained")
@@ -426,5 +430,5 @@ class Search:
 
 def validated(evaluation: Evaluation) -> np.ndarray:
     """Return the validation probabilities that every child of a search has."""
-    assert evaluation.probabilities is not None
-    return evaluation.probabilities
+    assert evaluation.predictions is not None
+    return evaluation.predictions
