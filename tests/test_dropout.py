@@ -13,7 +13,11 @@ def _make_masks(
     seeds = torch.tensor(seeds[:n_children])[:, None]
     children = [torch.tensor(drops).expand(len(seeds)) for drops in dropped]
     return DropoutMasks(
-        seeds, widths[: len(dropped)], children, n_rows=n_rows, dropout=dropout
+        seeds,
+        widths[: len(dropped)],
+        children,
+        n_rows=n_rows,
+        dropout=torch.tensor(dropout).expand(len(seeds)).tolist(),
     )
 
 

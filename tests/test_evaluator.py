@@ -4,9 +4,12 @@ import torch
 from sklearn.datasets import make_blobs
 
 from sknas import Architecture
-from sknas._engine.evaluator import Candidate, Evaluator
-from sknas._engine.stack import TrainingData, TrainingSettings
+from sknas._budget import Budget
+from sknas._engine.evaluator import Evaluator, Request
+from sknas._engine.jobs import TrainingData, TrainingSettings
 from sknas._engine.trainer import Trainer
+from sknas._space import Candidate
+from sknas._tasks.outputs import SoftmaxOutput
 
 A, B = Architecture((8, "relu"), "dropout"), Architecture((8, "tanh"), (4, "elu"))
 SETTINGS = TrainingSettings(
@@ -16,7 +19,7 @@ SETTINGS = TrainingSettings(
 
 def _folds(n_folds=2):
     X, y = make_blobs(90, n_features=4, centers=3, random_state=0)
-    data = TrainingData(X.astype(np.float32), y.astype(np.int64), 3)
+    data = TrainingData(X.astype(np.float32), y.astype(np.int64), SoftmaxOutput(3))
     rows = np.random.default_rng(0).permutation(90)
     parts = [rows[20 * fold : 20 * fold + 20] for fold in range(n_folds)]
     return [data.split(np.setdiff1d(rows, part), part) for part in parts]
@@ -29,56 +32,60 @@ def _evaluator(n_folds=2, n_copies=1, settings=SETTINGS):
     return Evaluator(trainer, n_copies)
 
 
-def _evaluate(evaluator, *candidates, **options):
-    return dict(evaluator.evaluate(candidates, **options))
+def _evaluate(evaluator, *requests, **options):
+    return dict(evaluator.evaluate(requests, **options))
 
 
 def test_every_candidate_has_a_network_for_each_fold_and_copy():
-    evaluations = _evaluate(_evaluator(2, 3), Candidate(A, 1), Candidate(B, 2))
+    evaluations = _evaluate(
+        _evaluator(2, 3), Request(Candidate(A), 1), Request(Candidate(B), 2)
+    )
     assert sorted(evaluations) == [0, 1]
     for position, architecture in enumerate((A, B)):
         evaluation = evaluations[position]
         assert evaluation.architecture == architecture
         assert len(evaluation.networks) == len(evaluation.weights) == 6
         assert {network.n_rows for network in evaluation.networks} == {70}
-        assert evaluation.probabilities.shape == (40, 3)
-        np.testing.assert_allclose(evaluation.probabilities.sum(axis=1), 1)
+        assert evaluation.predictions.shape == (40, 3)
+        np.testing.assert_allclose(evaluation.predictions.sum(axis=1), 1)
         assert not evaluation.failed
 
 
 def test_copies_differ_and_their_probabilities_are_averaged():
-    (evaluation,) = _evaluate(_evaluator(2, 2), Candidate(A, 1)).values()
+    (evaluation,) = _evaluate(_evaluator(2, 2), Request(Candidate(A), 1)).values()
     first, second, third, fourth = evaluation.networks
     assert (first.weights[0][0] != second.weights[0][0]).any()
-    given = [network.validation_probabilities for network in evaluation.networks]
+    given = [network.validation_predictions for network in evaluation.networks]
     expected = [(given[0] + given[1]) / 2, (given[2] + given[3]) / 2]
-    np.testing.assert_allclose(evaluation.probabilities, np.concatenate(expected))
+    np.testing.assert_allclose(evaluation.predictions, np.concatenate(expected))
     losses = [n.validation_loss for n in (first, second, third, fourth)]
     assert evaluation.loss == pytest.approx(np.mean(losses))
 
 
 def test_the_seed_alone_decides_the_networks():
-    alone = _evaluate(_evaluator(), Candidate(A, 1))[0]
-    among = _evaluate(_evaluator(), Candidate(B, 5), Candidate(A, 1))[1]
-    other = _evaluate(_evaluator(), Candidate(A, 2))[0]
-    np.testing.assert_array_equal(alone.probabilities, among.probabilities)
-    assert (alone.probabilities != other.probabilities).any()
+    alone = _evaluate(_evaluator(), Request(Candidate(A), 1))[0]
+    among = _evaluate(_evaluator(), Request(Candidate(B), 5), Request(Candidate(A), 1))[
+        1
+    ]
+    other = _evaluate(_evaluator(), Request(Candidate(A), 2))[0]
+    np.testing.assert_array_equal(alone.predictions, among.predictions)
+    assert (alone.predictions != other.predictions).any()
 
 
 def test_each_fold_is_validated_on_its_own_rows():
-    (evaluation,) = _evaluate(_evaluator(2), Candidate(A, 1)).values()
+    (evaluation,) = _evaluate(_evaluator(2), Request(Candidate(A), 1)).values()
     for fold in range(2):
         network = evaluation.networks[fold]
         np.testing.assert_array_equal(
-            evaluation.probabilities[20 * fold : 20 * fold + 20],
-            network.validation_probabilities,
+            evaluation.predictions[20 * fold : 20 * fold + 20],
+            network.validation_predictions,
         )
 
 
 def test_networks_inherit_what_is_given_to_each():
-    source = _evaluate(_evaluator(), Candidate(A, 1))[0]
+    source = _evaluate(_evaluator(), Request(Candidate(A), 1))[0]
     settings = TrainingSettings(max_iter=1, batch_size=16, learning_rate_init=1e-12)
-    candidate = Candidate(A, 2, inherited=source.weights)
+    candidate = Request(Candidate(A), 2, inherited=source.weights)
     evaluation = _evaluate(_evaluator(settings=settings), candidate)[0]
     for before, after in zip(source.weights, evaluation.weights, strict=True):
         np.testing.assert_allclose(before[0][0], after[0][0], atol=1e-6)
@@ -87,9 +94,9 @@ def test_networks_inherit_what_is_given_to_each():
 def test_a_failure_of_one_network_is_one_of_the_candidate():
     evaluator = _evaluator(2)
     evaluator.trainer.folds[1].X[:] = np.nan
-    (evaluation,) = _evaluate(evaluator, Candidate(A, 1)).values()
+    (evaluation,) = _evaluate(evaluator, Request(Candidate(A), 1)).values()
     assert evaluation.failed
-    assert evaluation.probabilities is None
+    assert evaluation.predictions is None
     assert np.isnan(evaluation.loss)
     assert len(evaluation.weights) == 1
 
@@ -97,16 +104,16 @@ def test_a_failure_of_one_network_is_one_of_the_candidate():
 def test_when_time_is_over_the_rest_is_left_out():
     settings = TrainingSettings(max_iter=10**6, batch_size=16, learning_rate_init=0.01)
     deep = [Architecture(*[(8, "relu")] * depth) for depth in range(1, 7)]
-    candidates = [Candidate(architecture, 0) for architecture in deep]
-    evaluations = _evaluate(_evaluator(1, 1, settings), *candidates, max_time=0.3)
+    candidates = [Request(Candidate(architecture), 0) for architecture in deep]
+    evaluations = _evaluate(_evaluator(1, 1, settings), *candidates, budget=Budget(0.3))
     assert evaluations
     for evaluation in evaluations.values():
         assert 1 <= evaluation.n_iter < 10**6
-        assert evaluation.probabilities.shape == (20, 3)
+        assert evaluation.predictions.shape == (20, 3)
 
 
 def test_figures_are_those_of_all_networks():
-    (evaluation,) = _evaluate(_evaluator(2, 2), Candidate(B, 1)).values()
+    (evaluation,) = _evaluate(_evaluator(2, 2), Request(Candidate(B), 1)).values()
     networks = evaluation.networks
     assert evaluation.n_iter == evaluation.best_iter == 3
     assert evaluation.time == pytest.approx(sum(network.time for network in networks))

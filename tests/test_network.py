@@ -9,11 +9,12 @@ from torch.nn import functional
 from sknas import Architecture
 from sknas._engine import network as _network
 from sknas._engine.layers import ACTIVATIONS as ACTIVATIONS_IN_PLACE
-from sknas._engine.network import SigmoidOutput, SoftmaxOutput, StackedMLP
+from sknas._engine.network import StackedMLP
 from sknas._space import ACTIVATIONS
+from sknas._tasks.outputs import SigmoidOutput, SoftmaxOutput
 
 CPU = torch.device("cpu")
-OUTPUTS = {"binary": (SigmoidOutput, 1), "three classes": (SoftmaxOutput, 3)}
+OUTPUTS = {"binary": (SigmoidOutput(), 1), "three classes": (SoftmaxOutput(3), 3)}
 every_task = pytest.mark.parametrize(
     ("output", "n_outputs"), OUTPUTS.values(), ids=OUTPUTS
 )
@@ -41,7 +42,12 @@ def _make_network(
     if len(architectures) == 1:
         architectures *= n_children
     network = StackedMLP(
-        architectures, N_FEATURES, n_outputs, dropout=dropout, device=CPU, **settings
+        architectures,
+        N_FEATURES,
+        n_outputs,
+        dropout=[dropout] * len(architectures),
+        device=CPU,
+        **settings,
     )
     for child, architecture in enumerate(architectures):
         network.initialize(child, seed + child)
@@ -121,7 +127,7 @@ def _autograd(network, output, X, targets, masks):
                 hidden = ACTIVATION_FUNCTIONS[activation](hidden)
                 if masks[layer] is not None:
                     hidden = hidden * masks[layer][child]
-        if output is SigmoidOutput:
+        if output == SigmoidOutput():
             loss = functional.binary_cross_entropy_with_logits(
                 hidden, targets[0].T, reduction="sum"
             )
@@ -158,14 +164,16 @@ def test_gradients_agree_with_autograd_under_dropout(activation, output, n_outpu
 def test_the_losses_agree_with_worked_examples():
     # log 2 at a logit of 0, whatever the target; gradient p - t.
     loss = torch.ones(1, 1, 2)
-    gradient = SigmoidOutput.add_loss(
+    gradient = SigmoidOutput().add_loss(
         torch.zeros(1, 1, 2), torch.tensor([[[1.0, 0]]]), loss
     )
     assert loss.flatten().tolist() == pytest.approx([1 + math.log(2)] * 2)
     assert gradient.flatten().tolist() == pytest.approx([-0.5, 0.5])
     # Logits log 1, log 2, log 5: probabilities 1/8, 2/8, 5/8.
     logits, loss = torch.log(torch.tensor([[[1.0], [2], [5]]])), torch.ones(1, 3, 1)
-    gradient = SoftmaxOutput.add_loss(logits, torch.tensor([[[0.0], [1], [0]]]), loss)
+    gradient = SoftmaxOutput(3).add_loss(
+        logits, torch.tensor([[[0.0], [1], [0]]]), loss
+    )
     assert loss.flatten().tolist() == pytest.approx([1, 1 + math.log(4), 1])
     assert gradient.flatten().tolist() == pytest.approx([1 / 8, 2 / 8 - 1, 5 / 8])
 
@@ -174,7 +182,7 @@ def test_the_losses_agree_with_worked_examples():
 def test_probabilities_sum_to_one_and_extreme_logits_stay_finite(output, n_outputs):
     logits = torch.tensor([-1000.0, -1, 0, 1, 1000])[None, None]
     logits = logits * torch.arange(1, n_outputs + 1)[:, None]
-    log_p = output.log_probabilities(logits)
+    log_p = output.predictions(logits)
     assert log_p.shape == (1, max(n_outputs, 2), 5)
     torch.testing.assert_close(log_p.exp().sum(1), torch.ones(1, 5))
     loss = torch.zeros_like(logits)
@@ -185,12 +193,12 @@ def test_probabilities_sum_to_one_and_extreme_logits_stay_finite(output, n_outpu
 
 
 def test_the_sigmoid_unit_is_the_probability_of_the_second_class():
-    log_p = SigmoidOutput.log_probabilities(torch.tensor([[[math.log(3)]]]))
+    log_p = SigmoidOutput().predictions(torch.tensor([[[math.log(3)]]]))
     assert log_p.exp().flatten().tolist() == pytest.approx([0.25, 0.75])
 
 
 def test_a_forward_pass_agrees_with_a_worked_example():
-    network = StackedMLP([Architecture((2, "relu"))], 2, 1, dropout=0.0, device=CPU)
+    network = StackedMLP([Architecture((2, "relu"))], 2, 1, dropout=[0.0], device=CPU)
     network.weights[0][0] = torch.tensor([[1.0, -1.0], [2.0, 0.0]])
     network.biases[0][0, 0] = torch.tensor([0.5, 0.25])
     network.weights[1][0] = torch.tensor([[2.0], [3.0]])
@@ -204,7 +212,7 @@ def test_a_forward_pass_agrees_with_a_worked_example():
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_activations_agree_with_torchs_own(activation):
     z = torch.cat([torch.linspace(-9, 9, 101), torch.tensor([-1e4, -100, 100, 1e4])])
-    computed = ACTIVATIONS_IN_PLACE[activation][0](z.clone())
+    computed = ACTIVATIONS_IN_PLACE[activation].forward(z.clone())
     expected = ACTIVATION_FUNCTIONS[activation](z)
     torch.testing.assert_close(computed, expected, rtol=1e-6, atol=2e-7)
 
@@ -264,7 +272,7 @@ def test_padding_of_narrower_children_has_no_gradient():
     network = _make_network(*PADDED, dropout=0.3)
     X, targets = _make_batch(3)
     padding = _is_padding(network)
-    _step(network, SoftmaxOutput, X, targets)
+    _step(network, SoftmaxOutput(3), X, targets)
     assert not network.parameters[padding].any()
     assert not network.gradients[padding].any()
     assert network.gradients[~padding].any()
@@ -273,14 +281,16 @@ def test_padding_of_narrower_children_has_no_gradient():
 def test_a_selection_goes_on_where_the_stack_was():
     X, targets = _make_batch(3)
     network = _make_network(*PADDED, dropout=0.3)
-    _step(network, SoftmaxOutput, X, targets)
+    _step(network, SoftmaxOutput(3), X, targets)
     kept = torch.tensor([2, 1])
     selected = network.select(kept)
     assert selected.architectures == [PADDED[2], PADDED[1]]
     assert selected.widths == (N_FEATURES, 12, 17, 3)
     flat = network.select_flat(network.gradients, selected, kept)
-    losses = _step(network, SoftmaxOutput, X, targets)
-    torch.testing.assert_close(_step(selected, SoftmaxOutput, X, targets), losses[kept])
+    losses = _step(network, SoftmaxOutput(3), X, targets)
+    torch.testing.assert_close(
+        _step(selected, SoftmaxOutput(3), X, targets), losses[kept]
+    )
     for position, child in enumerate(kept.tolist()):
         pairs = zip(selected.extract(position), network.extract(child), strict=True)
         for pair, other in pairs:
@@ -302,8 +312,8 @@ def test_large_layers_multiply_in_bfloat16_and_compute_nearly_the_same():
     rounded = _make_network(large, dropout=0.3, bfloat16=True)
     assert exact.bfloat16_layers == []
     assert rounded.bfloat16_layers == [1, 2]
-    exact_loss = _step(exact, SoftmaxOutput, X, targets)
-    rounded_loss = _step(rounded, SoftmaxOutput, X, targets)
+    exact_loss = _step(exact, SoftmaxOutput(3), X, targets)
+    rounded_loss = _step(rounded, SoftmaxOutput(3), X, targets)
     torch.testing.assert_close(rounded_loss, exact_loss, rtol=1e-2, atol=0)
     assert not torch.equal(rounded_loss, exact_loss)
     cosine = functional.cosine_similarity(rounded.gradients, exact.gradients)
@@ -317,13 +327,13 @@ def test_alignment_padding_is_irrelevant():
     architecture = Architecture((9, "tanh"), (6, "relu"))
     X, targets = _make_batch(3)
     network = _make_network(architecture)
-    loss = _step(network, SoftmaxOutput, X, targets)
+    loss = _step(network, SoftmaxOutput(3), X, targets)
     gradients = network.gradients.clone()
     padded = _make_network(architecture)
     padding = _is_padding(padded)
     assert padding.any()
     padded.parameters[padding] = 1e30
-    torch.testing.assert_close(_step(padded, SoftmaxOutput, X, targets), loss)
+    torch.testing.assert_close(_step(padded, SoftmaxOutput(3), X, targets), loss)
     torch.testing.assert_close(padded.gradients, gradients)
     assert not gradients[padding].any()
     n_extracted = sum(w.size + b.size for w, b in padded.extract(0))
@@ -355,12 +365,12 @@ def test_logits_in_chunks_equal_those_in_one_pass(monkeypatch):
 def test_batches_of_different_sizes_do_not_disturb_each_other():
     network = _make_network(Architecture((9, "tanh")))
     X, targets = _make_batch(3, n_rows=8)
-    whole = _step(network, SoftmaxOutput, X, targets)
+    whole = _step(network, SoftmaxOutput(3), X, targets)
     gradients = network.gradients.clone()
     parts = torch.zeros_like(gradients)
     losses = torch.zeros(1)
     for rows in (slice(0, 5), slice(5, 8)):
-        losses += _step(network, SoftmaxOutput, X[rows], targets[:, :, rows])
+        losses += _step(network, SoftmaxOutput(3), X[rows], targets[:, :, rows])
         parts += network.gradients
     torch.testing.assert_close(losses, whole)
     torch.testing.assert_close(parts, gradients)
@@ -369,7 +379,7 @@ def test_batches_of_different_sizes_do_not_disturb_each_other():
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_initial_weights_have_the_variance_of_he_or_glorot(activation):
     architecture = Architecture((200, activation))
-    network = StackedMLP([architecture], 100, 50, dropout=0.0, device=CPU)
+    network = StackedMLP([architecture], 100, 50, dropout=[0.0], device=CPU)
     network.initialize(0, 0)
     rectifies = activation in ("relu", "elu")
     expected = [2 / 100 if rectifies else 2 / (100 + 200), 2 / (200 + 50)]

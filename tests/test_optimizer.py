@@ -1,20 +1,15 @@
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
 
 from sknas import Architecture
+from sknas._engine.jobs import TrainingSettings
 from sknas._engine.network import StackedMLP
 from sknas._engine.optimizer import StackedAdam
 
-SETTINGS = {
-    "solver": "adam",
-    "alpha": 0.0,
-    "learning_rate": "constant",
-    "learning_rate_init": 0.01,
-    "beta_1": 0.9,
-    "beta_2": 0.999,
-    "epsilon": 1e-8,
-}
+SETTINGS = TrainingSettings(max_iter=1, batch_size=16, learning_rate_init=0.01)
 N_ROWS = 16
 
 
@@ -24,14 +19,16 @@ def _make_optimizer(*widths, **settings):
         [Architecture((width, "relu")) for width in widths or (4,)],
         3,
         2,
-        dropout=0.0,
+        dropout=[0.0] * len(widths or (4,)),
         device=torch.device("cpu"),
     )
     for child in range(network.n_children):
         network.initialize(child, child)
     for biases in network.biases:
         biases.fill_(0.5)
-    return network, StackedAdam(network, **(SETTINGS | settings))
+    return network, StackedAdam(
+        network, [dataclasses.replace(SETTINGS, **settings)] * network.n_children
+    )
 
 
 @pytest.mark.parametrize(
@@ -46,13 +43,11 @@ def _make_optimizer(*widths, **settings):
     ],
 )
 def test_the_schedule_gives_the_step_its_size(learning_rate, progress, expected):
-    # Without memory, Adam's step is the learning rate, whatever the gradient.
-    network, optimizer = _make_optimizer(
-        learning_rate=learning_rate, beta_1=0.0, beta_2=0.0
-    )
+    # Adam's first step is the learning rate, whatever the gradient.
+    network, optimizer = _make_optimizer(learning_rate=learning_rate)
     network.gradients.fill_(7.0)
     before = network.parameters.clone()
-    optimizer.set_progress(progress)
+    optimizer.set_progress([progress])
     optimizer.step(N_ROWS)
     moved = before - network.parameters
     np.testing.assert_allclose(moved.numpy(), expected, atol=1e-6)
@@ -63,7 +58,7 @@ def test_adamw_shrinks_weights_and_no_bias():
         solver="adamw", alpha=0.5, learning_rate_init=0.1
     )
     weights = [weight.clone() for weight in network.weights]
-    optimizer.set_progress(0.0)
+    optimizer.set_progress([0.0])
     for _ in range(2):
         optimizer.step(N_ROWS)
     for weight, before in zip(network.weights, weights, strict=True):
@@ -85,10 +80,10 @@ def test_steps_equal_those_of_torchs_own_optimiser(solver):
             {"params": weights, "weight_decay": decay},
             {"params": biases, "weight_decay": 0.0},
         ],
-        lr=SETTINGS["learning_rate_init"],
+        lr=SETTINGS.learning_rate_init,
     )
     generator = torch.Generator().manual_seed(3)
-    optimizer.set_progress(0.0)
+    optimizer.set_progress([0.0])
     for _ in range(5):
         network.gradients.normal_(generator=generator)
         gradients = network.views(network.gradients)
@@ -119,11 +114,12 @@ def test_a_selection_keeps_its_moments():
             target[0].copy_(source[0])
             target[1].copy_(source[1])
         for each in (optimizer, reference):
-            each.set_progress(0.0)
+            each.set_progress([0.0])
             each.step(N_ROWS)
     kept = torch.tensor([0])
     selected = stack.select(kept)
     optimizer.select(selected, kept)
+    optimizer.set_progress([0.0])
     selected.gradients.copy_(gradients)
     optimizer.step(N_ROWS)
     reference.step(N_ROWS)

@@ -1,5 +1,4 @@
 import dataclasses
-import math
 import os
 import signal
 import threading
@@ -14,8 +13,10 @@ from sklearn.datasets import make_blobs
 from sknas import Architecture
 from sknas._device import single_thread
 from sknas._engine import trainer as _trainer
-from sknas._engine.stack import TrainingData, TrainingJob, TrainingSettings
+from sknas._engine import workers as _workers
+from sknas._engine.jobs import TrainingData, TrainingJob, TrainingSettings
 from sknas._engine.trainer import Trainer
+from sknas._tasks.outputs import SoftmaxOutput
 
 CPU = torch.device("cpu")
 SETTINGS = TrainingSettings(
@@ -36,7 +37,7 @@ def _make_data():
     X, y = make_blobs(n_samples=120, centers=3, cluster_std=0.6, random_state=0)
     X = ((X - X.mean(axis=0)) / X.std(axis=0)).astype(np.float32)
     y = y.astype(np.int64)
-    return TrainingData(X[:80], y[:80], 3, X[80:], y[80:])
+    return TrainingData(X[:80], y[:80], SoftmaxOutput(3), X[80:], y[80:])
 
 
 def _make_trainer(n_jobs=1, device=CPU, **changes):
@@ -57,7 +58,7 @@ def _assert_same(results, others):
         assert result.loss_curve == other.loss_curve
         assert result.validation_scores == other.validation_scores
         np.testing.assert_array_equal(
-            result.validation_probabilities, other.validation_probabilities
+            result.validation_predictions, other.validation_predictions
         )
         for pair, other_pair in zip(result.weights, other.weights, strict=True):
             np.testing.assert_array_equal(pair[0], other_pair[0])
@@ -89,14 +90,14 @@ def test_results_do_not_depend_on_threads():
 
 
 def test_large_children_are_trained_in_threads_and_small_ones_are_not(monkeypatch):
-    n_workers, original = [], _trainer.ThreadPoolExecutor
+    n_workers, original = [], _workers.ThreadPoolExecutor
 
     def executor(n):
         n_workers.append(n)
         return original(n)
 
     before = torch.get_num_threads()
-    monkeypatch.setattr(_trainer, "ThreadPoolExecutor", executor)
+    monkeypatch.setattr(_workers, "ThreadPoolExecutor", executor)
     torch.set_num_threads(2)  # noqa: TID251
     try:
         _train(_make_trainer())
@@ -157,10 +158,27 @@ def test_a_stack_too_large_for_the_memory_is_halved_and_the_user_told_once(
         _train(trainer, jobs)
 
 
-def test_one_child_too_large_for_the_memory_is_an_error(monkeypatch):
+def test_one_child_too_large_for_the_memory_fails_and_the_user_is_told_once(
+    monkeypatch,
+):
     _limit_memory(monkeypatch, 0)
-    with pytest.raises(torch.OutOfMemoryError):
-        _train(_make_trainer(), JOBS[:1])
+    trainer = _make_trainer()
+    with pytest.warns(UserWarning, match="memory of cpu does not hold a network"):
+        (result,) = _train(trainer, JOBS[:1])
+    assert result.error == "out of memory"
+    assert result.failed
+    assert result.weights == []
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        _train(trainer, JOBS[:1])
+
+
+def test_a_cpu_whose_memory_is_full_fails_a_child_and_goes_on():
+    huge = TrainingJob(Architecture((2**20, "relu"), (2**20, "relu")), 1)
+    with pytest.warns(UserWarning, match="memory of cpu does not hold a network"):
+        failed, trained = _train(_make_trainer(), [huge, JOBS[1]])
+    assert failed.error == "out of memory"
+    assert not trained.failed
 
 
 def test_results_do_not_depend_on_how_a_worker_holds_the_table():
@@ -168,7 +186,7 @@ def test_results_do_not_depend_on_how_a_worker_holds_the_table():
     generator = np.random.default_rng(0)
     X = generator.standard_normal((4000, 101)).astype(np.float32)
     y = generator.integers(0, 3, len(X))
-    data = TrainingData(X[:2500], y[:2500], 3, X[2500:], y[2500:])
+    data = TrainingData(X[:2500], y[:2500], SoftmaxOutput(3), X[2500:], y[2500:])
     settings = dataclasses.replace(SETTINGS, batch_size=128, max_iter=2)
 
     def train(n_jobs, data=data):
@@ -192,7 +210,7 @@ def test_threads_have_ended_when_an_interrupt_comes_through():
         settings = dataclasses.replace(SETTINGS, max_iter=5000)
         data = dataclasses.replace(_make_data())
         trainer = Trainer([data], settings, seed=0, device=CPU, n_jobs=1)
-        results = trainer._train_stacks(JOBS[4:], [[0], [1]], math.inf)
+        results = trainer.train(JOBS[4:])
         interrupter = threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGINT))
         interrupter.start()
         with pytest.raises(KeyboardInterrupt, match=r"^$"):

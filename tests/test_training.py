@@ -13,15 +13,21 @@ from sknas._engine import stack as _training
 from sknas._engine.dropout import DropoutMasks
 from sknas._engine.grouping import CPU as CPU_MODEL
 from sknas._engine.grouping import CUDA as CUDA_MODEL
-from sknas._engine.network import Batch, SigmoidOutput, SoftmaxOutput, StackedMLP
+from sknas._engine.jobs import TrainingData, TrainingJob, TrainingSettings
+from sknas._engine.network import Batch, StackedMLP
 from sknas._engine.optimizer import StackedAdam
-from sknas._engine.stack import TrainingData, TrainingJob, TrainingSettings, train_stack
+from sknas._engine.stack import train_stack
+from sknas._tasks.outputs import SigmoidOutput, SoftmaxOutput
 
 CPU = torch.device("cpu")
 ARCHITECTURE = Architecture((16, "relu"), "dropout", (8, "tanh"))
 SETTINGS = TrainingSettings(
     max_iter=4, batch_size=16, learning_rate_init=0.01, dropout=0.2
 )
+
+
+def _output(n_classes):
+    return SigmoidOutput() if n_classes == 2 else SoftmaxOutput(n_classes)
 
 
 def _make_data(n_classes=3, *, spread=0.6, validation=True):
@@ -31,8 +37,8 @@ def _make_data(n_classes=3, *, spread=0.6, validation=True):
     X = ((X - X.mean(axis=0)) / X.std(axis=0)).astype(np.float32)
     y = y.astype(np.int64)
     if not validation:
-        return TrainingData(X, y, n_classes)
-    return TrainingData(X[:80], y[:80], n_classes, X[80:], y[80:])
+        return TrainingData(X, y, _output(n_classes))
+    return TrainingData(X[:80], y[:80], _output(n_classes), X[80:], y[80:])
 
 
 def _train(
@@ -51,7 +57,7 @@ def _assert_same(first, second):
             for pair, other in zip(a, b, strict=True):
                 np.testing.assert_array_equal(pair[0], other[0])
                 np.testing.assert_array_equal(pair[1], other[1])
-        elif field.name == "validation_probabilities":
+        elif field.name == "validation_predictions":
             np.testing.assert_array_equal(a, b)
         elif field.name != "time":
             assert a == b, field.name
@@ -78,13 +84,11 @@ def test_results_are_arrays_of_the_right_shapes():
     assert [coef.shape for coef, _ in result.weights] == [(2, 16), (16, 8), (8, 3)]
     assert [bias.shape for _, bias in result.weights] == [(16,), (8,), (3,)]
     assert all(type(array) is np.ndarray for pair in result.weights for array in pair)
-    assert result.validation_probabilities.shape == (40, 3)
-    np.testing.assert_allclose(
-        result.validation_probabilities.sum(axis=1), 1, rtol=1e-6
-    )
-    truth = result.validation_probabilities[np.arange(40), data.y_validation]
+    assert result.validation_predictions.shape == (40, 3)
+    np.testing.assert_allclose(result.validation_predictions.sum(axis=1), 1, rtol=1e-6)
+    truth = result.validation_predictions[np.arange(40), data.y_validation]
     assert result.validation_loss == pytest.approx(-np.log(truth).mean(), rel=1e-5)
-    predicted = result.validation_probabilities.argmax(axis=1)
+    predicted = result.validation_predictions.argmax(axis=1)
     accuracy = (predicted == data.y_validation).mean()
     assert result.validation_scores[-1] == pytest.approx(accuracy)
     assert result.time > 0
@@ -92,12 +96,13 @@ def test_results_are_arrays_of_the_right_shapes():
 
 def test_the_output_follows_from_the_number_of_classes():
     binary, three, one = (_make_data(n) for n in (2, 3, 1))
-    assert (binary.n_outputs, binary.output) == (1, SigmoidOutput)
-    assert (three.n_outputs, three.output) == (3, SoftmaxOutput)
-    assert (one.n_outputs, one.output) == (1, SoftmaxOutput)
-    assert _train(binary).validation_probabilities.shape == (40, 2)
+    outputs = [
+        (data.output.name, data.output.n_outputs) for data in (binary, three, one)
+    ]
+    assert outputs == [("logistic", 1), ("softmax", 3), ("softmax", 1)]
+    assert _train(binary).validation_predictions.shape == (40, 2)
     result = _train(one)
-    np.testing.assert_array_equal(result.validation_probabilities, np.ones((40, 1)))
+    np.testing.assert_array_equal(result.validation_predictions, np.ones((40, 1)))
     assert result.validation_loss == 0
 
 
@@ -125,7 +130,7 @@ def test_early_stopping_restores_the_best_epoch():
     for pair, other in zip(stopped.weights, ended.weights, strict=True):
         np.testing.assert_array_equal(pair[0], other[0])
     np.testing.assert_array_equal(
-        stopped.validation_probabilities, ended.validation_probabilities
+        stopped.validation_predictions, ended.validation_predictions
     )
     assert stopped.validation_loss == ended.validation_loss
     longer = _train(data, dataclasses.replace(settings, max_iter=stopped.n_iter))
@@ -224,7 +229,9 @@ def test_sample_weights_are_as_good_as_repeated_rows():
     odd = np.arange(n_rows) % 2 == 1
     rows = np.flatnonzero(odd)
     twice = TrainingData(
-        np.concatenate([data.X[rows]] * 2), np.concatenate([data.y[rows]] * 2), 3
+        np.concatenate([data.X[rows]] * 2),
+        np.concatenate([data.y[rows]] * 2),
+        data.output,
     )
     repeated = _train(twice, settings)
     np.testing.assert_allclose(weighted.loss_curve, repeated.loss_curve, rtol=1e-4)
@@ -272,7 +279,7 @@ def test_without_validation_rows_the_last_epoch_counts():
     result = _train(_make_data(validation=False))
     assert result.best_iter == result.n_iter == 4
     assert result.validation_scores == []
-    assert result.validation_probabilities is None
+    assert result.validation_predictions is None
     assert not result.failed
 
 
@@ -282,7 +289,7 @@ def test_a_loss_that_is_not_finite_is_a_failure(validation):
     result = _train(_make_data(validation=validation), settings)
     assert result.failed
     assert result.weights == []
-    assert result.validation_probabilities is None
+    assert result.validation_predictions is None
     assert math.isnan(result.validation_loss)
     assert result.n_iter < 9
 
@@ -334,11 +341,15 @@ def test_the_data_is_not_written_to():
     ],
 )
 def test_labels_are_smoothed_towards_equal_shares(n_classes, expected):
-    data = TrainingData(np.zeros((3, 1), np.float32), np.array([0, 1, 0]), n_classes)
-    targets = _training.smooth_targets(data, 0.3)
-    np.testing.assert_allclose(targets.numpy(), expected, rtol=1e-6)
-    hard = _training.smooth_targets(data, 0.0)
-    assert set(hard.unique().tolist()) == {0.0, 1.0}
+    y = np.array([0, 1, 0])
+    data = TrainingData(np.zeros((3, 1), np.float32), y, _output(n_classes))
+
+    def targets(label_smoothing):
+        settings = dataclasses.replace(SETTINGS, label_smoothing=label_smoothing)
+        return _training._StackTraining(data, STACK[:1], settings, 0, CPU).targets
+
+    np.testing.assert_allclose(targets(0.3).numpy(), expected, rtol=1e-6)
+    assert set(targets(0.0).unique().tolist()) == {0.0, 1.0}
 
 
 def test_the_cosine_falls_over_the_epochs_of_the_schedule(monkeypatch):
@@ -347,7 +358,7 @@ def test_the_cosine_falls_over_the_epochs_of_the_schedule(monkeypatch):
     original = StackedAdam.set_progress
 
     def set_progress(self, progress):
-        rates.append(progress)
+        rates.extend(progress)
         original(self, progress)
 
     monkeypatch.setattr(StackedAdam, "set_progress", set_progress)

@@ -35,8 +35,9 @@ class DropoutMasks:
         For each hidden layer, which children drop units after it.
     n_rows : int
         Rows of a batch.
-    dropout : float
-        Share of units to drop, rounded to 1/256; something is always kept.
+    dropout : sequence of float
+        For each child, the share of units to drop, rounded to 1/256; something is
+        always kept.
     """
 
     def __init__(
@@ -46,14 +47,17 @@ class DropoutMasks:
         dropped: Sequence[Tensor],
         *,
         n_rows: int,
-        dropout: float,
+        dropout: Sequence[float],
     ) -> None:
         device, n_children = seeds.device, len(seeds)
-        n_bytes = min(round(dropout * 256), 255)
+        # Values of a byte that mean "dropped", (n_children,).
+        n_bytes = torch.tensor(
+            [min(round(share * 256), 255) for share in dropout], device="cpu"
+        )
         self._seeds = seeds
         self._masks: list[Tensor | None] = [None] * len(widths)
         self._drawn: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
-        drops = [bool(n_bytes) and bool(children.any()) for children in dropped]
+        drops = [bool((children * n_bytes).any()) for children in dropped]
         counters = [
             _counters(layer, n_rows, width)
             for layer, width in enumerate(widths)
@@ -71,13 +75,14 @@ class DropoutMasks:
         for layer, parts in zip(
             (layer for layer, drop in enumerate(drops) if drop), as_bytes, strict=True
         ):
-            width, children = widths[layer], dropped[layer].to(device)[:, None, None]
+            width = widths[layer]
             mask = torch.empty(
                 (n_children, n_rows, width), dtype=torch.float32, device=device
             )
-            thresholds = (children * n_bytes).to(torch.uint8)
-            scales = torch.ones_like(children, dtype=torch.float32)
-            scales.masked_fill_(children, 256 / (256 - n_bytes))
+            # (n_children, 1, 1): nothing is below a threshold of 0.
+            thresholds = (dropped[layer] * n_bytes)[:, None, None].to(device)
+            scales = (256 / (256 - thresholds)).float()
+            thresholds = thresholds.to(torch.uint8)
             units = parts.unflatten(1, (n_rows, -1))[..., :width]
             self._masks[layer] = mask
             self._drawn.append((units, thresholds, scales, mask))

@@ -1,56 +1,89 @@
-"""What an architecture is worth: several networks of it, and their validation."""
+"""What a candidate is worth: several networks of it, and their validation."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 
 import numpy as np
 
-from sknas._engine.stack import TrainingJob, TrainingResult
+from sknas._budget import Budget
+from sknas._engine.jobs import TrainingJob, TrainingResult
 from sknas._engine.trainer import Trainer
-from sknas._space import Architecture
+from sknas._space import Architecture, Candidate
 from sknas._typing import Weights
+
+_UNLIMITED = Budget()
 
 
 @dataclass(frozen=True)
-class Candidate:
-    """An architecture to evaluate.
+class Request:
+    """A candidate to evaluate.
 
-    ``inherited`` has an entry for each of the networks: its weights,
-    one entry a layer.
+    Parameters
+    ----------
+    candidate : Candidate
+        Its settings take the place of the trainer's.
+    seed : int
+        Names the randomness of its networks.
+    inherited : sequence or None, default=None
+        An entry for each of the networks: its weights, one entry for each layer.
+    folds : tuple of int or None, default=None
+        Folds to train on. None is all that the trainer has.
+    epochs : int or None, default=None
+        Epochs of training. None leaves it to the settings.
     """
 
-    architecture: Architecture
+    candidate: Candidate
     seed: int
     inherited: Sequence[Sequence[Weights | None]] | None = None
+    folds: tuple[int, ...] | None = None
+    epochs: int | None = None
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What became of the networks of an architecture.
+    """What became of the networks of a candidate.
 
     Attributes
     ----------
-    architecture : Architecture
+    candidate : Candidate
         What was evaluated.
     networks : list of TrainingResult
         One for each fold and copy; the copies of a fold follow one another.
-    failed : bool
-        Whether one of them failed.
-    probabilities : ndarray of shape (n_validation_rows, n_classes) or None
+    is_complete : bool
+        Whether all that were asked for were trained. If not, there is at least one for
+        every fold.
+    predictions : ndarray of shape (n_validation_rows, n_columns) or None
         Of the validation rows, those of the folds one after another; averages over
         the copies. None where nothing was validated or the evaluation failed.
     loss : float
-        Validation log loss, the mean of the networks'; NaN without.
+        Validation loss, the mean of the networks'; NaN without.
     """
 
-    architecture: Architecture
+    candidate: Candidate
     networks: list[TrainingResult]
-    failed: bool
-    probabilities: np.ndarray | None
+    is_complete: bool
+    predictions: np.ndarray | None
     loss: float
+
+    @property
+    def architecture(self) -> Architecture:
+        """That of the candidate."""
+        return self.candidate.architecture
+
+    @property
+    def error(self) -> str | None:
+        """Why the first of the networks that failed did so, if one did."""
+        errors = [network.error for network in self.networks]
+        return next((error for error in errors if error is not None), None)
+
+    @property
+    def failed(self) -> bool:
+        """Whether one of the networks failed."""
+        return self.error is not None
 
     @property
     def time(self) -> float:
@@ -64,8 +97,9 @@ class Evaluation:
 
     @property
     def best_iter(self) -> int:
-        """The best epoch: the median over the networks."""
-        return round(float(np.median([n.best_iter for n in self.networks])))
+        """The best epoch: the median over the networks that did not fail."""
+        epochs = [n.best_iter for n in self.networks if not n.failed]
+        return round(float(np.median(epochs))) if epochs else 0
 
     @property
     def weights(self) -> list[list[Weights]]:
@@ -79,7 +113,7 @@ class Evaluation:
 
     @property
     def validation_scores(self) -> list[float]:
-        """Validation accuracies, in the same way."""
+        """Validation scores, in the same way."""
         return _mean_curve([network.validation_scores for network in self.networks])
 
 
@@ -88,70 +122,126 @@ def _mean_curve(curves: Sequence[Sequence[float]]) -> list[float]:
 
 
 class Evaluator:
-    """Trains copies of an architecture on each of a trainer's folds.
+    """Trains copies of a candidate on each of a trainer's folds.
 
     Parameters
     ----------
     trainer : Trainer
         Trains the networks, side by side.
     n_copies : int, default=1
-        Networks of an architecture on each fold, which differ in their seeds.
+        Networks of a candidate on each fold, which differ in their seeds.
     """
 
     def __init__(self, trainer: Trainer, n_copies: int = 1) -> None:
         self.trainer = trainer
         self.n_copies = n_copies
         self.n_folds = len(trainer.folds)
+        self._requests: list[Request] = []
+        # Networks of the requests that are not yet complete, by their positions.
+        self._results: dict[int, dict[int, TrainingResult]] = {}
 
     def evaluate(
-        self, candidates: Sequence[Candidate], max_time: float = math.inf
+        self, requests: Sequence[Request], budget: Budget = _UNLIMITED
     ) -> Iterator[tuple[int, Evaluation]]:
-        """Train all networks of each candidate; yield its position and evaluation.
+        """Train all networks of each request; yield its position and evaluation.
+
+        A request is evaluated as soon as all of its networks are trained. When the
+        budget is at its end, those follow of which there are some for every fold, and
+        others are not yielded.
 
         Parameters
         ----------
-        candidates : sequence of Candidate
+        requests : sequence of Request
             What to evaluate.
-        max_time : float, default=math.inf
-            Seconds for all of them together. Those that nothing was left for are not
-            yielded.
+        budget : Budget, default=unlimited
+            For all of them together.
         """
-        n_each = self.n_folds * self.n_copies
-        jobs = [job for candidate in candidates for job in self._jobs(candidate)]
-        results: dict[int, dict[int, TrainingResult]] = {}
-        for number, result in self.trainer.train(jobs, max_time):
-            position, network = divmod(number, n_each)
-            of_candidate = results.setdefault(position, {})
-            of_candidate[network] = result
-            if len(of_candidate) == n_each:
-                del results[position]
-                networks = [of_candidate[i] for i in range(n_each)]
-                yield position, self._merge(networks)
+        self._requests, self._results = list(requests), {}
+        jobs: list[TrainingJob] = []
+        owners: list[tuple[int, int]] = []
+        for position, request in enumerate(requests):
+            of_request = list(self._jobs(request))
+            jobs += of_request
+            owners += [(position, number) for number in range(len(of_request))]
+        # Closed, so that nothing goes on when this is interrupted or not exhausted.
+        with closing(self.trainer.train(jobs, budget)) as results:
+            for number, result in results:
+                position, network = owners[number]
+                networks = self._results.setdefault(position, {})
+                networks[network] = result
+                if len(networks) == self._n_networks(requests[position]):
+                    del self._results[position]
+                    yield position, self._merge(requests[position], networks)
+        unfinished = self.partial()
+        self._results = {}
+        yield from unfinished.items()
 
-    def _jobs(self, candidate: Candidate) -> Iterator[TrainingJob]:
-        n_each = self.n_folds * self.n_copies
-        seeds = np.random.SeedSequence(candidate.seed).generate_state(n_each)
-        for number, seed in enumerate(seeds.tolist()):
+    def partial(self) -> dict[int, Evaluation]:
+        """Return evaluations of requests of which only some networks were trained.
+
+        To be asked for after an interrupt of `evaluate`.
+
+        Returns
+        -------
+        dict of int to Evaluation
+            By their positions: those not yielded of which there is at least one network
+            for every fold.
+        """
+        return {
+            position: self._merge(self._requests[position], networks)
+            for position, networks in sorted(self._results.items())
+            if {number // self.n_copies for number in networks}
+            == set(range(len(self._folds(self._requests[position]))))
+        }
+
+    def _folds(self, request: Request) -> Sequence[int]:
+        return range(self.n_folds) if request.folds is None else request.folds
+
+    def _n_networks(self, request: Request) -> int:
+        return len(self._folds(request)) * self.n_copies
+
+    def _jobs(self, request: Request) -> Iterator[TrainingJob]:
+        """Yield one job for each fold and copy, the copies of a fold in a row."""
+        n_seeds = self.n_folds * self.n_copies
+        # A seed belongs to a fold, whichever others are asked for.
+        seeds = np.random.SeedSequence(request.seed).generate_state(n_seeds).tolist()
+        for number in range(self._n_networks(request)):
+            fold = self._folds(request)[number // self.n_copies]
             inherited = None
-            if candidate.inherited is not None:
-                inherited = candidate.inherited[number]
-            fold = number // self.n_copies
-            yield TrainingJob(candidate.architecture, seed, inherited, fold)
+            if request.inherited is not None:
+                inherited = request.inherited[number]
+            yield TrainingJob(
+                request.candidate.architecture,
+                seeds[fold * self.n_copies + number % self.n_copies],
+                inherited,
+                fold,
+                request.candidate.settings,
+                request.epochs,
+            )
 
-    def _merge(self, networks: list[TrainingResult]) -> Evaluation:
-        failed = any(network.failed for network in networks)
-        given = [network.validation_probabilities for network in networks]
-        of_networks = [p for p in given if p is not None]
-        probabilities, loss = None, math.nan
-        if len(of_networks) == len(networks) and not failed:
-            folds = [
-                np.mean(of_networks[start : start + self.n_copies], axis=0)
-                for start in range(0, len(networks), self.n_copies)
-            ]
-            probabilities = np.concatenate(folds)
-            sizes = [len(p) for p in of_networks]
-            losses = [network.validation_loss for network in networks]
-            loss = float(np.average(losses, weights=sizes))
+    def _merge(
+        self, request: Request, networks: Mapping[int, TrainingResult]
+    ) -> Evaluation:
+        """Average what the networks of each fold predict."""
+        in_order = sorted(networks.items())
+        results = [result for _, result in in_order]
+        of_folds: dict[int, list[np.ndarray]] = {}
+        for number, result in in_order:
+            if result.validation_predictions is not None:
+                of_fold = of_folds.setdefault(number // self.n_copies, [])
+                of_fold.append(result.validation_predictions)
+        given = [p for of_fold in of_folds.values() for p in of_fold]
+        predictions: np.ndarray | None = None
+        loss = math.nan
+        if len(given) == len(results):  # all were validated, and none failed
+            averages = [np.mean(of_fold, axis=0) for of_fold in of_folds.values()]
+            predictions = np.concatenate(averages)
+            losses = [result.validation_loss for result in results]
+            loss = float(np.average(losses, weights=[len(p) for p in given]))
         return Evaluation(
-            networks[0].architecture, networks, failed, probabilities, loss
+            request.candidate,
+            results,
+            len(results) == self._n_networks(request),
+            predictions,
+            loss,
         )

@@ -1,8 +1,9 @@
-"""One dense layer of a stack in a training step: its tensors, forward and backward."""
+"""Layers of a stack: activations, the forward pass, and that with its way back."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -26,45 +27,115 @@ _threshold_backward = _aten.threshold_backward.grad_input
 _elu_backward = _aten.elu_backward.grad_input
 _tanh_backward = _aten.tanh_backward.grad_input
 _sigmoid_backward = _aten.sigmoid_backward.grad_input
-# A gradient becomes the gradient one step earlier, in place, given the layer's output.
-ACTIVATIONS: dict[
-    str, tuple[Callable[[Tensor], Tensor], Callable[[Tensor, Tensor], Tensor]]
-] = {
-    "relu": (torch.relu_, lambda g, h: _threshold_backward(g, h, 0, grad_input=g)),
-    "elu": (
+
+
+@dataclass(frozen=True)
+class Activation:
+    """What a hidden layer applies to each unit, and all that the engine knows of it.
+
+    Parameters
+    ----------
+    forward : callable
+        Takes pre-activations and overwrites them with the layer's output.
+    backward : callable
+        Takes the gradient with respect to the output, and the output, and overwrites
+        the gradient with that with respect to the pre-activations.
+    rectifies : bool, default=False
+        Whether about half of the units are silent, so that initial weights have to be
+        larger.
+    """
+
+    forward: Callable[[Tensor], Tensor]
+    backward: Callable[[Tensor, Tensor], Tensor]
+    rectifies: bool = False
+
+
+ACTIVATIONS = {
+    "relu": Activation(
+        torch.relu_,
+        lambda g, h: _threshold_backward(g, h, 0, grad_input=g),
+        rectifies=True,
+    ),
+    "elu": Activation(
         _elu_,
         lambda g, h: _elu_backward(g, 1, 1, 1, True, h, grad_input=g),
+        rectifies=True,
     ),
-    "tanh": (_tanh_, lambda g, h: _tanh_backward(g, h, grad_input=g)),
-    "sigmoid": (torch.sigmoid_, lambda g, h: _sigmoid_backward(g, h, grad_input=g)),
+    "tanh": Activation(_tanh_, lambda g, h: _tanh_backward(g, h, grad_input=g)),
+    "sigmoid": Activation(
+        torch.sigmoid_, lambda g, h: _sigmoid_backward(g, h, grad_input=g)
+    ),
 }
 
 
-class HiddenLayer:
-    """A hidden layer's part in a step: ``f(X W + b)``, dropped out.
+class HiddenForward:
+    """The forward pass of a hidden layer, ``f(X W + b)``, dropped out.
 
-    It holds views of everything it reads and writes, since to make a view costs a
-    microsecond each time.
+    It serves training and validation alike. It holds views of everything it reads and
+    writes, since to make a view costs a microsecond each time.
 
     Parameters
     ----------
     layer_input : Tensor of shape (n_children, n_rows, n_in)
         What the layer before it, or the table, gives.
-    input_gradient : Tensor of the same shape, or None
-        Where to write the gradient with respect to ``layer_input``, if it is needed.
     weights : pair of Tensor
         Weights of shape (n_children, n_in, n_out), biases of (n_children, 1, n_out).
-    gradients : pair of Tensor
-        Where to write theirs.
     activations : sequence of (str, slice)
         Each activation with the neighbouring children that have it: one call each.
-    mask : Tensor of shape (n_children, n_rows, n_out) or None
+    mask : Tensor of shape (n_children, n_rows, n_out) or None, default=None
         Dropout, drawn elsewhere.
 
     Attributes
     ----------
     output : Tensor of shape (n_children, n_rows, n_out)
         What the next layer reads.
+    """
+
+    def __init__(
+        self,
+        layer_input: Tensor,
+        weights: tuple[Tensor, Tensor],
+        activations: Sequence[tuple[str, slice]],
+        mask: Tensor | None = None,
+    ) -> None:
+        self._input = layer_input
+        self._weights, self._biases = weights
+        n_children, n_rows, _ = layer_input.shape
+        self._hidden = self._weights.new_empty(
+            (n_children, n_rows, self._weights.shape[2])
+        )
+        self._mask = mask
+        self.output = self._hidden if mask is None else torch.empty_like(self._hidden)
+        self._activated = [
+            (ACTIVATIONS[name].forward, self._hidden[run]) for name, run in activations
+        ]
+
+    def forward(self) -> None:
+        """Fill ``output``."""
+        self._multiply()
+        for activate, hidden in self._activated:
+            activate(hidden)
+        if self._mask is not None:
+            torch.mul(self._hidden, self._mask, out=self.output)
+
+    def _multiply(self) -> None:
+        torch.baddbmm(self._biases, self._input, self._weights, out=self._hidden)
+
+
+class HiddenLayer(HiddenForward):
+    """A hidden layer's part in a training step: forward and backward.
+
+    Parameters
+    ----------
+    layer_input, weights, activations, mask
+        As of the forward pass.
+    input_gradient : Tensor of the shape of ``layer_input``, or None
+        Where to write the gradient with respect to it, if that is needed.
+    gradients : pair of Tensor
+        Where to write those of weights and biases.
+
+    Attributes
+    ----------
     gradient : Tensor of shape (n_children, n_rows, n_out)
         To be filled, before `backward`, with the loss's gradient with respect to
         ``output``.
@@ -73,49 +144,33 @@ class HiddenLayer:
     def __init__(
         self,
         layer_input: Tensor,
-        input_gradient: Tensor | None,
         weights: tuple[Tensor, Tensor],
-        gradients: tuple[Tensor, Tensor],
         activations: Sequence[tuple[str, slice]],
         mask: Tensor | None,
+        *,
+        input_gradient: Tensor | None,
+        gradients: tuple[Tensor, Tensor],
     ) -> None:
-        self._input = layer_input
+        super().__init__(layer_input, weights, activations, mask)
         self._input_transposed = layer_input.transpose(1, 2)
         self._input_gradient = input_gradient
-        self._weights, self._biases = weights
         self._weights_transposed = self._weights.transpose(1, 2)
         self._weight_gradients, self._bias_gradients = gradients
-        n_children, n_rows, _ = layer_input.shape
-        self._hidden = self._weights.new_empty(
-            (n_children, n_rows, self._weights.shape[2])
-        )
         self.gradient = torch.empty_like(self._hidden)
-        self._mask = mask
-        self.output = self._hidden if mask is None else torch.empty_like(self._hidden)
-        self._activations = [
-            (*ACTIVATIONS[name], self._hidden[run], self.gradient[run])
+        self._differentiated = [
+            (ACTIVATIONS[name].backward, self._hidden[run], self.gradient[run])
             for name, run in activations
         ]
-
-    def forward(self) -> None:
-        """Fill ``output``."""
-        self._multiply()
-        for activate, _, hidden, _ in self._activations:
-            activate(hidden)
-        if self._mask is not None:
-            torch.mul(self._hidden, self._mask, out=self.output)
 
     def backward(self) -> None:
         """Turn ``gradient`` into those of weights, biases and input."""
         if self._mask is not None:
             self.gradient.mul_(self._mask)
-        for _, backward, hidden, gradient in self._activations:
-            backward(gradient, hidden)
+        for differentiate, hidden, gradient in self._differentiated:
+            differentiate(gradient, hidden)
+        # Over the rows: (n_children, n_rows, n_out) to (n_children, 1, n_out).
         torch.sum(self.gradient, 1, keepdim=True, out=self._bias_gradients)
         self._multiply_back()
-
-    def _multiply(self) -> None:
-        torch.baddbmm(self._biases, self._input, self._weights, out=self._hidden)
 
     def _multiply_back(self) -> None:
         torch.bmm(self._input_transposed, self.gradient, out=self._weight_gradients)
@@ -132,14 +187,20 @@ class BFloat16HiddenLayer(HiddenLayer):
     def __init__(
         self,
         layer_input: Tensor,
-        input_gradient: Tensor | None,
         weights: tuple[Tensor, Tensor],
-        gradients: tuple[Tensor, Tensor],
         activations: Sequence[tuple[str, slice]],
         mask: Tensor | None,
+        *,
+        input_gradient: Tensor | None,
+        gradients: tuple[Tensor, Tensor],
     ) -> None:
         super().__init__(
-            layer_input, input_gradient, weights, gradients, activations, mask
+            layer_input,
+            weights,
+            activations,
+            mask,
+            input_gradient=input_gradient,
+            gradients=gradients,
         )
         self._rounded_input = _rounded(self._input)
         self._rounded_input_transposed = self._rounded_input.transpose(1, 2)
@@ -177,16 +238,14 @@ def _rounded(tensor: Tensor) -> Tensor:
     return torch.empty(tensor.shape, dtype=torch.bfloat16, device=tensor.device)
 
 
-class OutputLayer:
-    """The output layer's part in a step, with rows last: see `sknas._engine.network`.
+class OutputForward:
+    """The forward pass of the output layer, rows last: see `sknas._engine.network`.
 
     Parameters
     ----------
     layer_input : Tensor of shape (n_children, n_rows, n_in)
         What the last hidden layer gives.
-    input_gradient : Tensor of the same shape
-        Where to write the gradient with respect to ``layer_input``.
-    weights, gradients : pair of Tensor
+    weights : pair of Tensor
         As for hidden layers.
 
     Attributes
@@ -195,20 +254,11 @@ class OutputLayer:
         Pre-activations.
     """
 
-    def __init__(
-        self,
-        layer_input: Tensor,
-        input_gradient: Tensor,
-        weights: tuple[Tensor, Tensor],
-        gradients: tuple[Tensor, Tensor],
-    ) -> None:
+    def __init__(self, layer_input: Tensor, weights: tuple[Tensor, Tensor]) -> None:
         self._input = layer_input
         self._input_transposed = layer_input.transpose(1, 2)
-        self._input_gradient = input_gradient
+        # (n_children, n_outputs, n_in) and (n_children, n_outputs, 1).
         self._weights, self._biases = (tensor.transpose(1, 2) for tensor in weights)
-        self._weight_gradients, self._bias_gradients = (
-            tensor.transpose(1, 2) for tensor in gradients
-        )
         n_children, n_rows, _ = layer_input.shape
         self.logits = self._weights.new_empty(
             (n_children, self._weights.shape[1], n_rows)
@@ -218,6 +268,34 @@ class OutputLayer:
         """Fill ``logits``."""
         torch.baddbmm(
             self._biases, self._weights, self._input_transposed, out=self.logits
+        )
+
+
+class OutputLayer(OutputForward):
+    """The output layer's part in a training step: forward and backward.
+
+    Parameters
+    ----------
+    layer_input, weights
+        As of the forward pass.
+    input_gradient : Tensor of shape (n_children, n_rows, n_in)
+        Where to write the gradient with respect to ``layer_input``.
+    gradients : pair of Tensor
+        Where to write those of weights and biases.
+    """
+
+    def __init__(
+        self,
+        layer_input: Tensor,
+        weights: tuple[Tensor, Tensor],
+        *,
+        input_gradient: Tensor,
+        gradients: tuple[Tensor, Tensor],
+    ) -> None:
+        super().__init__(layer_input, weights)
+        self._input_gradient = input_gradient
+        self._weight_gradients, self._bias_gradients = (
+            tensor.transpose(1, 2) for tensor in gradients
         )
 
     def backward(self, gradient: Tensor) -> None:

@@ -2,8 +2,7 @@
 
 All tensors carry a leading axis ``n_children``. Hidden layer ``l`` computes, for each
 child, ``H[l] = f(X[l] @ W[l] + b[l])``, where ``X[l]`` is ``H[l - 1]`` after dropout.
-The output and its loss are a canonical pair, so that the gradient at the output's
-pre-activation is ``prediction - target`` and one backward pass serves every task.
+What the logits of the output layer mean, `sknas._tasks.outputs` says.
 
 Logits have the shape (n_children, n_outputs, n_rows), rows last, and the output layer
 keeps its weights the other way round: with few outputs, products and softmax along a
@@ -15,7 +14,6 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator, Sequence
-from typing import TypeAlias
 
 import torch
 from torch import Tensor
@@ -24,13 +22,13 @@ from sknas._engine.dropout import DropoutMasks
 from sknas._engine.layers import (
     ACTIVATIONS,
     BFloat16HiddenLayer,
+    HiddenForward,
     HiddenLayer,
+    OutputForward,
     OutputLayer,
 )
 from sknas._space import Architecture
 from sknas._typing import Weights
-
-_RECTIFIERS = ("relu", "elu")
 
 # A flat buffer's views begin on cache lines: 16 floats of 4 bytes.
 _ALIGNMENT = 16
@@ -40,51 +38,6 @@ _CHUNK = 8192
 # AVX-512-BF16 core, batch 64, the three products of a layer with the conversions:
 # 0.97 of the time with 64 x 512 weights, 0.75 with 256 x 256, 0.58 with 512 x 512.
 _BFLOAT16_WEIGHTS = 2**16
-
-
-class SigmoidOutput:
-    """One unit a target, each a probability of its own; binary log loss."""
-
-    name = "logistic"
-
-    @staticmethod
-    def add_loss(logits: Tensor, targets: Tensor, loss: Tensor) -> Tensor:
-        """Add each unit's loss to ``loss`` and return its gradient.
-
-        All have the shape (n_children, n_outputs, n_rows).
-        """
-        loss.add_(torch.nn.functional.softplus(logits))
-        loss.addcmul_(logits, targets, value=-1)
-        return torch.sigmoid(logits).sub_(targets)
-
-    @staticmethod
-    def log_probabilities(logits: Tensor) -> Tensor:
-        """Return log-probabilities, (n_children, 2, n_rows)."""
-        return -torch.nn.functional.softplus(torch.cat([logits, -logits], dim=1))
-
-
-class SoftmaxOutput:
-    """One unit a class, probabilities that sum to 1; multi-class log loss."""
-
-    name = "softmax"
-
-    @staticmethod
-    def add_loss(logits: Tensor, targets: Tensor, loss: Tensor) -> Tensor:
-        """Add each unit's loss to ``loss`` and return its gradient.
-
-        All have the shape (n_children, n_outputs, n_rows).
-        """
-        log_p = torch.log_softmax(logits, dim=1)
-        loss.addcmul_(log_p, targets, value=-1)
-        return log_p.exp_().sub_(targets)
-
-    @staticmethod
-    def log_probabilities(logits: Tensor) -> Tensor:
-        """Return log-probabilities, (n_children, n_classes, n_rows)."""
-        return torch.log_softmax(logits, dim=1)
-
-
-Output: TypeAlias = type[SigmoidOutput] | type[SoftmaxOutput]
 
 
 class Batch:
@@ -126,17 +79,20 @@ class Batch:
             layer_class = BFloat16HiddenLayer if multiplies_rounded else HiddenLayer
             hidden_layer = layer_class(
                 layer_input,
-                input_gradient,
                 weights[layer],
-                gradients[layer],
                 activations,
                 self.masks[layer],
+                input_gradient=input_gradient,
+                gradients=gradients[layer],
             )
             self._hidden_layers.append(hidden_layer)
             layer_input, input_gradient = hidden_layer.output, hidden_layer.gradient
         assert input_gradient is not None
         self._output_layer = OutputLayer(
-            layer_input, input_gradient, weights[-1], gradients[-1]
+            layer_input,
+            weights[-1],
+            input_gradient=input_gradient,
+            gradients=gradients[-1],
         )
 
     @property
@@ -180,8 +136,9 @@ class StackedMLP:
         Columns of the encoded table.
     n_outputs : int
         Units of the output layer.
-    dropout : float
-        Share of units that a dropout layer silences. Rounded to 1/256.
+    dropout : sequence of float
+        For each child, the share of units that a dropout layer silences. Rounded to
+        1/256.
     device : torch.device
         Where the tensors live.
     bfloat16 : bool, default=False
@@ -195,13 +152,13 @@ class StackedMLP:
         n_features: int,
         n_outputs: int,
         *,
-        dropout: float,
+        dropout: Sequence[float],
         device: torch.device,
         bfloat16: bool = False,
     ) -> None:
         self.architectures = list(architectures)
         self.n_children = len(self.architectures)
-        self.dropout = dropout
+        self.dropout = list(dropout)
         self.device = device
         self._bfloat16 = bfloat16
         # One list of widths for each child, and the widths that hold them all.
@@ -314,7 +271,7 @@ class StackedMLP:
             self._corners(self.parameters, child)
         ):
             n_in, n_out = weights.shape
-            rectifies = layer < len(names) and names[layer] in _RECTIFIERS
+            rectifies = layer < len(names) and ACTIVATIONS[names[layer]].rectifies
             bound = math.sqrt(6 / n_in) if rectifies else math.sqrt(6 / (n_in + n_out))
             drawn = self.parameters.new_empty((n_in, n_out), device="cpu")
             drawn.uniform_(-bound, bound, generator=generator)
@@ -354,11 +311,12 @@ class StackedMLP:
         children : Tensor of int64
             Positions on the leading axis, on the CPU.
         """
+        positions = children.tolist()
         selected = StackedMLP(
-            [self.architectures[child] for child in children.tolist()],
+            [self.architectures[child] for child in positions],
             self.widths[0],
             self.widths[-1],
-            dropout=self.dropout,
+            dropout=[self.dropout[child] for child in positions],
             device=self.device,
             bfloat16=self._bfloat16,
         )
@@ -406,17 +364,15 @@ class StackedMLP:
             # A copy: products may differ in their last bits with how an array is
             # aligned, and a table that workers share is not aligned like one's own.
             hidden = chunk.clone().expand(self.n_children, -1, -1)
-            for layer, runs in enumerate(self.activation_runs):
-                hidden = torch.baddbmm(self.biases[layer], hidden, self.weights[layer])
-                for name, run in runs:
-                    ACTIVATIONS[name][0](hidden[run])
-            chunks.append(
-                torch.baddbmm(
-                    self.biases[-1].transpose(1, 2),
-                    self.weights[-1].transpose(1, 2),
-                    hidden.transpose(1, 2),
-                )
-            )
+            for runs, *weights in zip(
+                self.activation_runs, self.weights, self.biases, strict=False
+            ):
+                layer = HiddenForward(hidden, (weights[0], weights[1]), runs)
+                layer.forward()
+                hidden = layer.output
+            output_layer = OutputForward(hidden, (self.weights[-1], self.biases[-1]))
+            output_layer.forward()
+            chunks.append(output_layer.logits)
         return torch.cat(chunks, dim=2)
 
 

@@ -1,35 +1,41 @@
-"""Adam and AdamW on the flat buffers of a stack: one fused call a step."""
+"""Adam and AdamW on the flat buffers of a stack: one fused call for equal settings."""
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
+from sknas._engine.jobs import TrainingSettings
 from sknas._engine.network import StackedMLP
+
+_BETA_1, _BETA_2, _EPSILON = 0.9, 0.999, 1e-8
+_LARGEST = torch.finfo(torch.float32).max
 
 
 class StackedAdam:
     """Moves all parameters of a stack at once.
 
     Everything that changes from step to step is a tensor, so that a step can be
-    recorded once and replayed.
+    recorded once and replayed. torch's fused Adam takes one learning rate: it is called
+    once for each run of neighbouring children with equal settings, on their slices of
+    the leading axis. Usually all children have the same, and there is one call.
 
     Parameters
     ----------
     network : StackedMLP
         What is trained.
-    solver : {'adamw', 'adam'}
-        Whether weight decay is decoupled or an L2 term of the loss.
-    alpha : float
-        Weight decay. As in `MLPClassifier`, an L2 term is divided by the batch size.
-    learning_rate : {'cosine', 'constant'}
-        Schedule.
-    learning_rate_init : float
-        Where it begins.
-    beta_1, beta_2, epsilon : float
-        As in [1]_.
+    settings : sequence of TrainingSettings
+        One for each child. As in `MLPClassifier`, the L2 term ``alpha`` of ``'adam'``
+        is divided by the batch size; with ``'adamw'``, weight decay is decoupled.
+
+    Attributes
+    ----------
+    runs : list of TrainingSettings
+        The settings of each run, in the order of the children.
 
     References
     ----------
@@ -37,70 +43,41 @@ class StackedAdam:
     """
 
     def __init__(
-        self,
-        network: StackedMLP,
-        *,
-        solver: str,
-        alpha: float,
-        learning_rate: str,
-        learning_rate_init: float,
-        beta_1: float,
-        beta_2: float,
-        epsilon: float,
+        self, network: StackedMLP, settings: Sequence[TrainingSettings]
     ) -> None:
         self.network = network
-        self._decays = solver == "adamw" and alpha > 0
-        self._penalizes = solver == "adam" and alpha > 0
-        self._alpha = alpha
-        self._learning_rate = learning_rate
-        self._learning_rate_init = learning_rate_init
-        self._beta_1, self._beta_2, self._epsilon = beta_1, beta_2, epsilon
         self.first_moment = torch.zeros_like(network.parameters)
         self.second_moment = torch.zeros_like(network.parameters)
         self._n_steps = network.parameters.new_zeros(())
-        self._rate = network.parameters.new_zeros(())
-        self._shrinkage = network.parameters.new_ones(())
+        self._settings = list(settings)
+        self._make_runs()
 
-    def set_progress(self, progress: float) -> None:
-        """Set the learning rate of the next step.
+    def _make_runs(self) -> None:
+        self._runs: list[_Run] = []
+        self.runs: list[TrainingSettings] = []
+        start = 0
+        for settings, group in itertools.groupby(self._settings):
+            children = slice(start, start + len(list(group)))
+            self._runs.append(_Run(self, children, settings))
+            self.runs.append(settings)
+            start = children.stop
+
+    def set_progress(self, progress: Sequence[float]) -> None:
+        """Set the learning rates of the next step.
 
         Parameters
         ----------
-        progress : float
-            How much of the schedule is behind, from 0 to 1.
+        progress : sequence of float
+            How much of the schedule of each run is behind, from 0 to 1.
         """
-        rate = self._learning_rate_init
-        if self._learning_rate == "cosine":
-            rate *= 0.5 * (1 + math.cos(math.pi * progress))
-        self._rate.fill_(rate)
-        if self._decays:
-            self._shrinkage.fill_(1 - rate * self._alpha)
+        for run, run_progress in zip(self._runs, progress, strict=True):
+            run.set_progress(run_progress)
 
     def step(self, n_rows: int) -> None:
         """Move the parameters along the gradients of a batch of ``n_rows``."""
-        network = self.network
-        if self._decays:
-            network.decayed.mul_(self._shrinkage)
-        elif self._penalizes:
-            network.decayed_gradients.add_(network.decayed, alpha=self._alpha / n_rows)
         self._n_steps.add_(1)
-        # What torch.optim.Adam(fused=True) calls in the end; the way there would cost
-        # a small network a tenth of its step.
-        torch._fused_adam_(
-            [network.parameters],
-            [network.gradients],
-            [self.first_moment],
-            [self.second_moment],
-            [],
-            [self._n_steps],
-            lr=self._rate,
-            beta1=self._beta_1,
-            beta2=self._beta_2,
-            weight_decay=0.0,
-            eps=self._epsilon,
-            amsgrad=False,
-            maximize=False,
-        )
+        for run in self._runs:
+            run.step(n_rows, self._n_steps)
 
     def select(self, network: StackedMLP, children: Tensor) -> None:
         """Go on with some of the children, which ``network`` holds now."""
@@ -109,3 +86,69 @@ class StackedAdam:
             self.network.select_flat(moment, network, children) for moment in moments
         )
         self.network = network
+        self._settings = [self._settings[child] for child in children.tolist()]
+        self._make_runs()
+
+
+class _Run:
+    """Neighbouring children with equal settings, and their slice of every buffer."""
+
+    def __init__(
+        self, optimizer: StackedAdam, children: slice, settings: TrainingSettings
+    ) -> None:
+        self._settings = settings
+        network = optimizer.network
+        # Views of shape (n_children, n_parameters), in the lists that torch asks for.
+        self._buffers = [
+            [flat[children]]
+            for flat in (
+                network.parameters,
+                network.gradients,
+                optimizer.first_moment,
+                optimizer.second_moment,
+            )
+        ]
+        self._decayed = network.decayed[children]
+        self._decayed_gradients = network.decayed_gradients[children]
+        self._decays = settings.solver == "adamw" and settings.weight_decay > 0
+        self._penalizes = settings.solver == "adam" and settings.weight_decay > 0
+        self._rate = network.parameters.new_zeros(())
+        self._shrinkage = network.parameters.new_ones(())
+
+    def set_progress(self, progress: float) -> None:
+        rate = self._settings.learning_rate_init
+        if self._settings.learning_rate == "cosine":
+            rate *= 0.5 * (1 + math.cos(math.pi * progress))
+        self._rate.fill_(_within_float32(rate))
+        if self._decays:
+            self._shrinkage.fill_(_within_float32(1 - rate * self._settings.weight_decay))
+
+    def step(self, n_rows: int, n_steps: Tensor) -> None:
+        if self._decays:
+            self._decayed.mul_(self._shrinkage)
+        elif self._penalizes:
+            penalty = _within_float32(self._settings.weight_decay / n_rows)
+            self._decayed_gradients.add_(self._decayed, alpha=penalty)
+        parameters, gradients, first_moment, second_moment = self._buffers
+        # What torch.optim.Adam(fused=True) calls in the end; the way there would cost
+        # a small network a tenth of its step.
+        torch._fused_adam_(
+            parameters,
+            gradients,
+            first_moment,
+            second_moment,
+            [],
+            [n_steps],
+            lr=self._rate,
+            beta1=_BETA_1,
+            beta2=_BETA_2,
+            weight_decay=0.0,
+            eps=_EPSILON,
+            amsgrad=False,
+            maximize=False,
+        )
+
+
+def _within_float32(value: float) -> float:
+    """Return a value that 32 bits can hold: too large a step fails by its loss."""
+    return min(max(value, -_LARGEST), _LARGEST)

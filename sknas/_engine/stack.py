@@ -4,117 +4,33 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from sknas._budget import Budget
 from sknas._device import has_fast_bfloat16, single_thread
 from sknas._engine.grouping import cost_model
-from sknas._engine.network import Output, SigmoidOutput, SoftmaxOutput, StackedMLP
+from sknas._engine.jobs import (
+    TrainingData,
+    TrainingJob,
+    TrainingResult,
+    TrainingSettings,
+)
+from sknas._engine.network import StackedMLP
 from sknas._engine.optimizer import StackedAdam
-from sknas._engine.recorded_step import RecordedStep
-from sknas._space import Architecture
+from sknas._engine.step import TrainingStep
 from sknas._typing import Weights
 
-
-@dataclass(frozen=True)
-class TrainingSettings:
-    """How a network is trained; the words are those of ``NASMLPClassifier``."""
-
-    max_iter: int
-    batch_size: int
-    learning_rate_init: float
-    learning_rate: str = "constant"
-    solver: str = "adam"
-    alpha: float = 0.0
-    label_smoothing: float = 0.0
-    dropout: float = 0.0
-    n_iter_no_change: int | None = None
-    beta_1: float = 0.9
-    beta_2: float = 0.999
-    epsilon: float = 1e-8
-    # Epochs of the learning-rate schedule; a training may be told to end before it.
-    schedule_iter: int | None = None
-    # Whether large layers may multiply in bfloat16 where the machine is fast at it.
-    allow_bfloat16: bool = True
-
-
-@dataclass(frozen=True)
-class TrainingData:
-    """An encoded table. Without validation rows nothing is measured or stopped early.
-
-    X : float32 array of shape (n_rows, n_features)
-    y : int64 array of shape (n_rows,), class codes
-    sample_weight : float32 array of shape (n_rows,) or None
-        Factors of the rows' losses in training, relative to their mean.
-    """
-
-    X: np.ndarray
-    y: np.ndarray
-    n_classes: int
-    X_validation: np.ndarray | None = None
-    y_validation: np.ndarray | None = None
-    sample_weight: np.ndarray | None = None
-
-    def split(self, rows: np.ndarray, validation_rows: np.ndarray) -> TrainingData:
-        """Return some rows for training and some for validation."""
-        weights = self.sample_weight
-        return replace(
-            self,
-            X=self.X[rows],
-            y=self.y[rows],
-            X_validation=self.X[validation_rows],
-            y_validation=self.y[validation_rows],
-            sample_weight=None if weights is None else weights[rows],
-        )
-
-    @property
-    def n_outputs(self) -> int:
-        """One sigmoid unit for two classes, else a softmax unit a class (paper 5.1)."""
-        return 1 if self.n_classes == 2 else self.n_classes
-
-    @property
-    def output(self) -> Output:
-        """The output layer that goes with the classes."""
-        return SigmoidOutput if self.n_classes == 2 else SoftmaxOutput
-
-
-@dataclass(frozen=True)
-class TrainingJob:
-    """One child to train: its randomness is in the seed, never in the order of jobs.
-
-    ``fold`` says on which of a trainer's tables.
-    """
-
-    architecture: Architecture
-    seed: int
-    inherited: Sequence[Weights | None] | None = None
-    fold: int = 0
-
-
-@dataclass(frozen=True)
-class TrainingResult:
-    """What became of a child.
-
-    Weights and validation results are those of ``best_iter``: the epoch of the
-    lowest validation loss where training may stop early, else the last one. The time
-    of an epoch is shared equally among the children trained in it together.
-    """
-
-    architecture: Architecture
-    failed: bool
-    weights: list[Weights]
-    n_rows: int
-    n_iter: int
-    best_iter: int
-    time: float
-    loss_curve: list[float]
-    validation_scores: list[float]
-    validation_loss: float
-    validation_probabilities: np.ndarray | None
+_UNLIMITED = Budget()
+# Steps that a stack which must have a result is trained for, whatever the budget.
+_FEWEST_STEPS = 8
+# Cost of validating a row relative to that of training on it, until it is measured.
+_VALIDATION_COST = 0.5
+# Steps between two looks at the clock on a GPU, which has to be waited for.
+_CUDA_LOOK = 16
 
 
 def train_stack(
@@ -123,8 +39,9 @@ def train_stack(
     settings: TrainingSettings,
     seed: int,
     device: torch.device,
-    max_time: float = math.inf,
+    budget: Budget = _UNLIMITED,
     is_cancelled: Callable[[], bool] = bool,
+    must_finish: bool = True,
 ) -> list[TrainingResult]:
     """Train children of one depth together, with one thread.
 
@@ -133,27 +50,33 @@ def train_stack(
     data : TrainingData
         Encoded rows.
     jobs : sequence of TrainingJob
-        For each child its architecture, its seed and what it inherits.
+        For each child its architecture, its seed, what it inherits, and settings of its
+        own.
     settings : TrainingSettings
-        Optimiser, schedule, regularisation, epochs.
+        Optimizer, schedule, regularisation, epochs.
     seed : int
         Decides the order of the rows in each epoch, the same for every child.
     device : torch.device
         Where to train.
-    max_time : float, default=math.inf
-        Seconds. Where they will not do for all epochs, the schedule of the learning
-        rate is hastened so that it ends in time.
+    budget : Budget, default=unlimited
+        Where it is not enough for all epochs, the schedule of the learning rate is
+        shortened so that it ends in time, if need be within an epoch.
     is_cancelled : callable, default=bool
-        Asked before each epoch; if it says yes, the results are of no use to anybody.
+        Asked before each step; if it says yes, there are no results.
+    must_finish : bool, default=True
+        Whether there are results whatever the budget, of a few steps at least.
 
     Returns
     -------
     list of TrainingResult
-        One a job, in their order; arrays on the CPU.
+        One for each job, in their order; arrays on the CPU. Empty if training was
+        cancelled or there was no time for anything.
     """
-    with single_thread(), torch.no_grad():
+    with torch.inference_mode(False), torch.no_grad(), single_thread():
         training = _StackTraining(data, jobs, settings, seed, device)
-        training.run(max_time, is_cancelled)
+        pace = _Pace(training, budget, must_finish=must_finish)
+        if not training.run(pace, is_cancelled):
+            return []
         return [training.result(child) for child in training.children]
 
 
@@ -162,14 +85,123 @@ class _Child:
     """What is known of a child so far."""
 
     job: TrainingJob
-    failed: bool = False
+    settings: TrainingSettings
+    error: str | None = None
     best_iter: int = 0
     best_loss: float = math.inf
     time: float = 0.0
     loss_curve: list[float] = field(default_factory=list)
     validation_scores: list[float] = field(default_factory=list)
-    best_log_probabilities: Tensor | None = None
+    best_predictions: Tensor | None = None
     weights: list[Weights] = field(default_factory=list)
+
+
+class _Schedule:
+    """Where children of equal settings are on their way through the epochs."""
+
+    def __init__(self, settings: TrainingSettings, n_rows: int) -> None:
+        self.progress = 0.0
+        self.n_left = settings.n_steps(n_rows)
+        self._end = settings.max_iter / (settings.schedule_iter or settings.max_iter)
+
+    def advance(self, affordable: float) -> None:
+        """Move on by one step, of which only a share of those left is affordable."""
+        n_left = max(self.n_left * affordable, 1.0)
+        self.progress += (self._end - self.progress) / n_left
+        # Children that are done may stay beside others.
+        self.n_left = max(self.n_left - 1, 1)
+
+
+class _Pace:
+    """Looks at the clock, and says what share of the steps left is affordable.
+
+    Parameters
+    ----------
+    training : _StackTraining
+        What is trained.
+    budget : Budget
+        Without a limit the clock is never looked at.
+    must_finish : bool
+        Whether a few steps are affordable in any case.
+    """
+
+    def __init__(
+        self, training: _StackTraining, budget: Budget, *, must_finish: bool
+    ) -> None:
+        self._training = training
+        self._budget = budget
+        self._n_steps = 0
+        self._n_fewest = _FEWEST_STEPS if must_finish else 0
+        self._look_every = _CUDA_LOOK if training.device.type == "cuda" else 1
+        self._share = 1.0
+        # Seconds of all steps since the first, which is slower, and how many these are.
+        self._seconds, self._n_timed = 0.0, 0
+        self._last_look = time.perf_counter()
+        self._validation: float | None = None
+
+    def share(self, n_to_boundary: int) -> float:
+        """Return the share of the steps left that is affordable, before each of them.
+
+        Parameters
+        ----------
+        n_to_boundary : int
+            Steps until the end of the epoch, where all children are validated.
+
+        Returns
+        -------
+        float
+            From 0, which means to stop, to 1.
+        """
+        if not self._budget.is_limited:
+            return 1.0
+        if self._n_steps % self._look_every == 0:
+            self._look()
+            n_left = max(schedule.n_left for schedule in self._training.schedules)
+            n_affordable = self._n_affordable(n_to_boundary)
+            if n_affordable < 1 and self._n_steps >= self._n_fewest:
+                return 0.0
+            n_affordable = max(n_affordable, self._n_fewest - self._n_steps)
+            self._share = min(n_affordable / n_left, 1.0)
+        self._n_steps += 1
+        return self._share
+
+    def validated(self, seconds: float) -> None:
+        """Learn what it costs to validate all children."""
+        self._validation = seconds
+        self._last_look += seconds  # no part of a step
+
+    def _look(self) -> None:
+        """Add the time since the last look to that of the steps."""
+        if self._look_every > 1:
+            torch.cuda.synchronize(self._training.device)
+        now = time.perf_counter()
+        if self._n_steps == self._look_every:
+            self._seconds, self._n_timed = now - self._last_look, self._look_every
+        elif self._n_steps > self._look_every:
+            if self._n_steps == 2 * self._look_every:
+                self._seconds, self._n_timed = 0.0, 0
+            self._seconds += now - self._last_look
+            self._n_timed += self._look_every
+        self._last_look = now
+
+    def _n_affordable(self, n_to_boundary: int) -> float:
+        """Return how many steps there is time for, with the validations between."""
+        seconds = self._budget.seconds_left()
+        if not self._n_timed:
+            return math.inf if seconds > 0 else 0.0
+        step = self._seconds / self._n_timed
+        validation = self._validation
+        if validation is None:
+            validation = step * self._training.validation_steps
+        validation *= 1.1  # it must not be late
+        n_in_epoch = (seconds - validation) / step
+        if n_in_epoch <= n_to_boundary:
+            return n_in_epoch
+        seconds -= n_to_boundary * step + validation
+        n_batches = self._training.n_batches
+        n_epochs, seconds = divmod(seconds, n_batches * step + validation)
+        n_last = max((seconds - validation) / step, 0.0)
+        return n_to_boundary + n_epochs * n_batches + n_last
 
 
 class _StackTraining:
@@ -183,22 +215,19 @@ class _StackTraining:
         seed: int,
         device: torch.device,
     ) -> None:
-        self.settings = settings
+        self.children = [_Child(job, job.own_settings(settings)) for job in jobs]
+        of_children = [child.settings for child in self.children]
         self.device = device
-        self.output = data.output
         self.n_rows = len(data.X)
-        self.X = torch.from_numpy(data.X).to(device)
-        self.targets = smooth_targets(data, settings.label_smoothing).to(device)
-        self.sample_weight = _relative_weights(data, device)
-        self.X_validation = self.y_validation = None
-        if data.X_validation is not None and data.y_validation is not None:
-            self.X_validation = torch.from_numpy(data.X_validation).to(device)
-            self.y_validation = torch.from_numpy(data.y_validation).to(device)
+        # The same for all: see `shared_settings`.
+        self.batch_size = of_children[0].n_batch_rows(self.n_rows)
+        self.n_batches = math.ceil(self.n_rows / self.batch_size)
+        self._load(data)
         self.network = StackedMLP(
             [job.architecture for job in jobs],
             data.X.shape[1],
-            data.n_outputs,
-            dropout=settings.dropout,
+            data.output.n_outputs,
+            dropout=[each.dropout for each in of_children],
             device=device,
             bfloat16=settings.allow_bfloat16 and has_fast_bfloat16(device),
         )
@@ -206,102 +235,142 @@ class _StackTraining:
             self.network.initialize(position, job.seed, job.inherited)
         # The order of the rows comes from the CPU: the same on every device.
         self.order_generator = torch.Generator("cpu").manual_seed(seed)
-        self.optimizer = StackedAdam(
-            self.network,
-            solver=settings.solver,
-            alpha=settings.alpha,
-            learning_rate=settings.learning_rate,
-            learning_rate_init=settings.learning_rate_init,
-            beta_1=settings.beta_1,
-            beta_2=settings.beta_2,
-            epsilon=settings.epsilon,
-        )
-        self.children = [_Child(job) for job in jobs]
+        self.optimizer = StackedAdam(self.network, of_children)
         # Those on the network's leading axis, in its order, and those of them that are
         # not done: to go on with all may be cheaper than to leave some out.
         self.stacked = list(self.children)
         self.active = list(self.children)
+        self._schedules = {each: _Schedule(each, self.n_rows) for each in of_children}
         self.reduced_at = cost_model(device).reduced_at
         self.best_parameters: Tensor | None = None
-        self._steps: dict[int, _Step] = {}
+        self._steps: dict[int, TrainingStep] = {}
 
-    def run(self, max_time: float, is_cancelled: Callable[[], bool]) -> None:
-        """Train until epochs, time or patience are used up or losses are not finite."""
-        max_iter = self.settings.max_iter
-        end = max_iter / (self.settings.schedule_iter or max_iter)
-        began, progress = time.perf_counter(), 0.0
-        for epoch in range(max_iter):
-            if is_cancelled():
-                return
+    def _load(self, data: TrainingData) -> None:
+        """Bring the table to the device: rows first, targets with rows last."""
+        self.output = data.output
+        self.X = torch.from_numpy(data.X).to(self.device)
+        self.targets = data.output.targets(data.y).to(self.device)
+        shares = {child.settings.label_smoothing for child in self.children}
+        self._is_smoothed = len(shares) == 1
+        if self._is_smoothed:
+            share = shares.pop()
+            self.targets.mul_(1 - share).add_(share * data.output.uniform)
+        self.sample_weight = _relative_weights(data, self.device)
+        self.X_validation = self.y_validation = None
+        if data.X_validation is not None and data.y_validation is not None:
+            self.X_validation = torch.from_numpy(data.X_validation).to(self.device)
+            self.y_validation = torch.from_numpy(data.y_validation).to(self.device)
+
+    @property
+    def schedules(self) -> Iterable[_Schedule]:
+        """Those of all different settings in the stack."""
+        return self._schedules.values()
+
+    @property
+    def validation_steps(self) -> float:
+        """What validation is likely to cost, in steps."""
+        if self.X_validation is None:
+            return 0.0
+        return _VALIDATION_COST * len(self.X_validation) / self.batch_size
+
+    def run(self, pace: _Pace, is_cancelled: Callable[[], bool]) -> bool:
+        """Train until epochs, time or patience are used up or losses are not finite.
+
+        Returns whether there are results.
+        """
+        n_iter = 0
+        while self.active:
             start = time.perf_counter()
-            n_left = _epochs_left(epoch, max_iter, start - began, max_time)
-            if not n_left:
+            n_rows_seen = self._train_epoch(pace, is_cancelled)
+            if is_cancelled():
+                return False
+            if n_rows_seen:
+                n_iter += 1
+                trained = time.perf_counter()
+                self._measure(n_iter, n_rows_seen)
+                end = time.perf_counter()
+                pace.validated(end - trained)
+                for child in self.active:
+                    child.time += (end - start) / len(self.active)
+            if n_rows_seen < self.n_rows:
+                self._leave_out(list(self.active))
+            else:
+                self._leave_out([c for c in self.active if self._is_done(c)])
+        return n_iter > 0
+
+    def _train_epoch(self, pace: _Pace, is_cancelled: Callable[[], bool]) -> int:
+        """Train on each row once, or until the time is over; return on how many."""
+        order = torch.randperm(
+            self.n_rows, generator=self.order_generator, device="cpu"
+        )
+        n_rows_seen = 0
+        schedules = list(self.schedules)
+        of_runs = [self._schedules[settings] for settings in self.optimizer.runs]
+        for number, rows in enumerate(order.to(self.device).split(self.batch_size)):
+            affordable = pace.share(self.n_batches - number)
+            if not affordable or is_cancelled():
                 break
-            stride = (end - progress) / n_left
-            self._train_epoch(progress, stride)
-            progress += stride
-            self._measure(epoch + 1)
-            seconds = time.perf_counter() - start
-            for child in self.active:
-                child.time += seconds / len(self.active)
-            self._leave_out([child for child in self.active if self._is_done(child)])
-            if not self.active:
-                return
-        self._leave_out(list(self.active))
-
-    def _train_epoch(self, progress: float, stride: float) -> None:
-        settings, n_rows = self.settings, self.n_rows
-        order = torch.randperm(n_rows, generator=self.order_generator, device="cpu")
-        batches = order.to(self.device).split(settings.batch_size)
-        for number, rows in enumerate(batches):
-            self.optimizer.set_progress(progress + stride * number / len(batches))
+            self.optimizer.set_progress([schedule.progress for schedule in of_runs])
             self._step(len(rows)).run(rows)
+            for schedule in schedules:
+                schedule.advance(affordable)
+            n_rows_seen += len(rows)
+        return n_rows_seen
 
-    def _step(self, n_rows: int) -> _Step:
+    def _step(self, n_rows: int) -> TrainingStep:
         if n_rows not in self._steps:
-            self._steps[n_rows] = _Step(
+            self._steps[n_rows] = TrainingStep(
                 self.network,
                 self.optimizer,
                 self.output,
                 (self.X, self.targets, self.sample_weight),
                 n_rows,
+                self._smoothing(),
             )
         return self._steps[n_rows]
 
-    def _measure(self, n_iter: int) -> None:
+    def _smoothing(self) -> list[float] | None:
+        """Return each child's label smoothing, or None where all have the same."""
+        if self._is_smoothed:
+            return None
+        return [child.settings.label_smoothing for child in self.stacked]
+
+    def _measure(self, n_iter: int, n_rows_seen: int) -> None:
         """Read the losses of an epoch, and validate; the one time the host waits."""
         losses = torch.stack([step.take_loss() for step in self._steps.values()])
-        figures = [losses.sum(0) / self.n_rows]
-        log_p = None
+        # Figures of shape (n_children,): training loss, validation loss and score.
+        figures = [losses.sum(0) / n_rows_seen]
+        predictions = None
         if self.X_validation is not None and self.y_validation is not None:
-            log_p = self.output.log_probabilities(
-                self.network.logits(self.X_validation)
-            )
-            y = self.y_validation.expand(len(log_p), 1, -1)
-            figures.append(-log_p.gather(1, y)[:, 0].mean(dim=1))
-            figures.append((log_p.argmax(dim=1) == y[:, 0]).float().mean(dim=1))
+            logits = self.network.logits(self.X_validation)
+            predictions = self.output.predictions(logits)
+            y = self.y_validation
+            figures.append(self.output.validation_loss(predictions, y))
+            figures.append(self.output.validation_score(predictions, y))
         rows = torch.stack(figures, dim=1).tolist()
         improved = []
         for position, (child, row) in enumerate(zip(self.stacked, rows, strict=True)):
             if child not in self.active:
                 continue
             child.loss_curve.append(row[0])
-            child.failed = not all(map(math.isfinite, row))
-            if log_p is None:
+            if not all(map(math.isfinite, row)):
+                child.error = "a loss that is NaN or infinite"
+            if predictions is None:
                 child.best_iter = n_iter
                 continue
             child.validation_scores.append(row[2])
-            if child.failed:
+            if child.error is not None:
                 continue
-            if self.settings.n_iter_no_change is None or row[1] < child.best_loss:
+            if child.settings.n_iter_no_change is None or row[1] < child.best_loss:
                 child.best_iter, child.best_loss = n_iter, row[1]
-                child.best_log_probabilities = log_p[position].clone()
+                child.best_predictions = predictions[position].clone()
                 improved.append(position)
         self._keep_parameters(improved)
 
     def _keep_parameters(self, positions: list[int]) -> None:
         """Remember the parameters of an epoch that may turn out to be the best."""
-        if self.settings.n_iter_no_change is None or not positions:
+        stops_early = self.children[0].settings.n_iter_no_change is not None
+        if not stops_early or not positions:
             return
         if self.best_parameters is None or len(positions) == len(self.stacked):
             self.best_parameters = self.network.parameters.clone()
@@ -310,19 +379,23 @@ class _StackTraining:
         self.best_parameters[index] = self.network.parameters[index]
 
     def _is_done(self, child: _Child) -> bool:
-        patience = self.settings.n_iter_no_change
+        patience = child.settings.n_iter_no_change
         n_iter = len(child.loss_curve)
-        return child.failed or (
-            patience is not None
-            and self.X_validation is not None
-            and n_iter - child.best_iter >= patience
+        return (
+            child.error is not None
+            or n_iter >= child.settings.max_iter
+            or (
+                patience is not None
+                and self.X_validation is not None
+                and n_iter - child.best_iter >= patience
+            )
         )
 
     def _leave_out(self, done: list[_Child]) -> None:
         """Take the results of children that are done, and go on without them."""
         for child in done:
             self.active.remove(child)
-            if not child.failed:
+            if child.error is None:
                 child.weights = self.network.extract(
                     self.stacked.index(child), self.best_parameters
                 )
@@ -339,18 +412,20 @@ class _StackTraining:
         self.optimizer.select(network, children)
         self.network = network
         self.stacked = list(self.active)
+        self._schedules = {
+            settings: self._schedules[settings] for settings in self.optimizer.runs
+        }
         self._steps = {}
 
     def result(self, child: _Child) -> TrainingResult:
         """Copy everything worth keeping to the CPU."""
-        probabilities = None
-        if child.best_log_probabilities is not None:
-            # Rows of 32-bit probabilities do not sum to 1 with 64 bits.
-            log_p = child.best_log_probabilities.double()
-            probabilities = log_p.softmax(0).T.cpu().numpy().copy()
+        failed = child.error is not None
+        predictions = None
+        if child.best_predictions is not None and not failed:
+            predictions = self.output.as_rows(child.best_predictions)
         return TrainingResult(
             architecture=child.job.architecture,
-            failed=child.failed,
+            error=child.error,
             weights=child.weights,
             n_rows=self.n_rows,
             n_iter=len(child.loss_curve),
@@ -358,80 +433,9 @@ class _StackTraining:
             time=child.time,
             loss_curve=child.loss_curve,
             validation_scores=child.validation_scores,
-            validation_loss=math.nan if child.failed else child.best_loss,
-            validation_probabilities=None if child.failed else probabilities,
+            validation_loss=math.nan if failed else child.best_loss,
+            validation_predictions=predictions,
         )
-
-
-def _epochs_left(epoch: int, max_iter: int, elapsed: float, max_time: float) -> float:
-    """Return how many epochs are to come: as many as asked for, or as time allows."""
-    n_left = max_iter - epoch
-    if not epoch:
-        return n_left
-    affordable = (max_time - elapsed) / (elapsed / epoch)
-    # The last epoch may be late by half of its time.
-    return 0.0 if affordable < 0.5 else min(n_left, max(affordable, 1.0))
-
-
-class _Step:
-    """One update from a batch of one size: tensors that stay where they are."""
-
-    def __init__(
-        self,
-        network: StackedMLP,
-        optimizer: StackedAdam,
-        output: Output,
-        rows: tuple[Tensor, Tensor, Tensor | None],
-        n_rows: int,
-    ) -> None:
-        self._network, self._optimizer, self._output = network, optimizer, output
-        self._all_X, self._all_targets, self._all_weights = rows
-        self._batch = network.batch(n_rows)
-        self._targets = self._batch.logits.new_empty((1, *self._batch.logits.shape[1:]))
-        self._weights = self._batch.logits.new_empty((1, 1, n_rows))
-        self._loss = torch.zeros_like(self._batch.logits)
-        # A view costs a microsecond: those of every step are made here.
-        self._X_rows, self._target_rows = self._batch.X[0], self._targets[0]
-        self._weight_rows = self._weights[0, 0]
-        self._recorded = RecordedStep(network.device)
-
-    def run(self, rows: Tensor) -> None:
-        """Take the update for these rows."""
-        torch.index_select(self._all_X, 0, rows, out=self._X_rows)
-        torch.index_select(self._all_targets, 1, rows, out=self._target_rows)
-        if self._all_weights is not None:
-            torch.index_select(self._all_weights, 0, rows, out=self._weight_rows)
-        self._recorded.run(self._compute)
-
-    def _compute(self) -> None:
-        logits = self._batch.forward()
-        if self._all_weights is None:
-            gradient = self._output.add_loss(logits, self._targets, self._loss)
-        else:
-            loss = torch.zeros_like(self._loss)
-            gradient = self._output.add_loss(logits, self._targets, loss)
-            gradient.mul_(self._weights)
-            self._loss.addcmul_(loss, self._weights)
-        self._batch.backward(gradient.mul_(1 / self._batch.n_rows))
-        self._optimizer.step(self._batch.n_rows)
-
-    def take_loss(self) -> Tensor:
-        """Return the loss summed since the last time, a child each."""
-        loss = self._loss.sum((1, 2))
-        self._loss.zero_()
-        return loss
-
-
-def smooth_targets(data: TrainingData, label_smoothing: float) -> Tensor:
-    """Return targets of shape (n_outputs, n_rows), moved towards equal shares."""
-    y = torch.from_numpy(data.y)
-    if data.output is SigmoidOutput:
-        targets = y[None].float()
-        return targets * (1 - label_smoothing) + label_smoothing / 2
-    targets = torch.nn.functional.one_hot(y, data.n_classes).T.float()
-    return (
-        targets * (1 - label_smoothing) + label_smoothing / data.n_classes
-    ).contiguous()
 
 
 def _relative_weights(data: TrainingData, device: torch.device) -> Tensor | None:

@@ -1,55 +1,89 @@
-"""Architectures and data in, trained weights and validation results out."""
+"""Jobs and data in, trained weights and validation results out."""
 
 from __future__ import annotations
 
-import functools
 import heapq
-import math
+import itertools
 import statistics
-import threading
 import time
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
-from typing import TypeAlias
 
 import joblib
 import torch
 
+from sknas._budget import Budget
 from sknas._engine.grouping import cost_model, group, n_useful_threads
-from sknas._engine.stack import (
+from sknas._engine.jobs import (
     TrainingData,
     TrainingJob,
     TrainingResult,
     TrainingSettings,
-    train_stack,
+    shared_settings,
+    untrained,
 )
+from sknas._engine.stack import train_stack
+from sknas._engine.workers import run_here, run_processes, run_threads
 from sknas._space import Architecture
+from sknas._warnings import warn
+
+_UNLIMITED = Budget()
+# Seconds below which it does not pay to start processes, which import torch.
+_WORTH_PROCESSES = 5.0
+OUT_OF_MEMORY = "out of memory"
+WORKER_KILLED = "a killed worker process"
 
 
 @dataclass(frozen=True)
-class TimeLimit:
-    """Seconds of a stack from its beginning, and when all stacks must have ended."""
+class StackTask:
+    """A stack of children to be trained, somewhere.
 
+    Parameters
+    ----------
+    data : TrainingData
+        The fold.
+    jobs : sequence of TrainingJob
+        One for each child.
+    settings : TrainingSettings
+        The trainer's; jobs may have some of their own.
+    seed : int
+        Decides the order of the rows.
+    device : torch.device
+        Where to train.
+    budget : Budget
+        That of all stacks.
+    share : float
+        Of what is left of the budget when this stack begins, the part that is its own.
+    must_finish : bool
+        Whether it is trained even if nothing is left.
+    """
+
+    data: TrainingData
+    jobs: Sequence[TrainingJob]
+    settings: TrainingSettings
+    seed: int
+    device: torch.device
+    budget: Budget
     share: float
-    deadline: float  # of time.monotonic(), which processes have in common
-    may_skip: bool
-
-    def max_time(self) -> float:
-        """Return the seconds that a stack that begins now has."""
-        return min(self.share, self.deadline - time.monotonic())
+    must_finish: bool
 
 
-_Outcome: TypeAlias = tuple[list[TrainingResult], int]
-_Task: TypeAlias = tuple[
-    TrainingData,
-    list[TrainingJob],
-    TrainingSettings,
-    int,
-    torch.device,
-    TimeLimit,
-]
+@dataclass(frozen=True)
+class StackOutcome:
+    """Results in the order of the jobs, if any, and in how many parts they came."""
+
+    results: list[TrainingResult]
+    n_parts: int = 1
+
+
+@dataclass(frozen=True)
+class _Stack:
+    """Positions of the jobs that are trained together, and what they cost."""
+
+    positions: list[int]
+    step_cost: float
+    cost: float  # of all steps
 
 
 class Trainer:
@@ -58,9 +92,9 @@ class Trainer:
     Parameters
     ----------
     folds : sequence of TrainingData
-        Tables of the same columns and classes; a job names the one it is for.
+        Tables of the same columns and output; a job names the one it is for.
     settings : TrainingSettings
-        The same for every child.
+        Of every child, where its job does not have others.
     seed : int
         Decides the order of the rows in each epoch, the same for every child.
     device : torch.device
@@ -68,6 +102,11 @@ class Trainer:
     n_jobs : int or None
         Workers on the CPU, in joblib's sense. One worker trains large children in as
         many threads as torch has outside. Results depend on neither.
+
+    Attributes
+    ----------
+    seconds : float
+        How long callers have waited for results.
     """
 
     def __init__(
@@ -84,188 +123,238 @@ class Trainer:
         self.seed = seed
         self.device = device
         self.n_jobs = n_jobs if device.type == "cpu" else 1
-        # Seconds that callers have waited for results.
         self.seconds = 0.0
         self._model = cost_model(device)
-        self._has_warned = False
+        self._warned: set[str] = set()
 
     def train(
-        self, jobs: Sequence[TrainingJob], max_time: float = math.inf
-    ) -> Iterator[tuple[int, TrainingResult]]:
+        self, jobs: Sequence[TrainingJob], budget: Budget = _UNLIMITED
+    ) -> Generator[tuple[int, TrainingResult], None, None]:
         """Train a child for each job; yield each job's position with its result.
 
-        A stack's results come as soon as those of dearer stacks have, so that little is
-        lost if the caller is interrupted.
+        A stack's results come as soon as they are there, and the most expensive stacks
+        begin first, so that little is lost if the caller is interrupted.
 
         Parameters
         ----------
         jobs : sequence of TrainingJob
             What to train.
-        max_time : float, default=math.inf
-            Seconds. They are shared among the stacks by what these cost, and a stack
-            hastens its schedule to keep to its share. One whose turn comes when the
-            time is over is not trained, but for the first.
+        budget : Budget, default=unlimited
+            It is shared among the stacks by what these cost, and a stack shortens its
+            schedule to keep to its share. One whose turn comes when the time is over is
+            not trained, but for the first, which always is for some batches.
+
+        Raises
+        ------
+        ValueError
+            If a job has settings that it cannot have.
 
         Warns
         -----
         UserWarning
-            Once, if a stack had to be divided because the device's memory was full.
+            Once each, if a stack had to be divided because the device's memory was
+            full, if the memory does not hold a child, if a worker was killed, or if
+            nothing can be sent to workers.
         """
-        stacks = self._group(jobs)
+        stacks = self._stacks(jobs)
         start = time.perf_counter()
-        for stack, outcome in self._train_stacks(jobs, stacks, max_time):
-            self.seconds += time.perf_counter() - start
-            results, n_parts = outcome
-            if n_parts > 1:
-                self._warn_of_memory(len(stack), n_parts)
-            yield from zip(stack, results, strict=bool(results))
-            start = time.perf_counter()
+        with closing(self._run(jobs, stacks, budget)) as outcomes:
+            for stack, outcome in outcomes:
+                self.seconds += time.perf_counter() - start
+                n_children = len(stack.positions)
+                if outcome is None:
+                    outcome = self._killed([jobs[i] for i in stack.positions])
+                self._warn_of_memory(n_children, outcome)
+                yield from zip(
+                    stack.positions, outcome.results, strict=bool(outcome.results)
+                )
+                start = time.perf_counter()
 
-    def _group(self, jobs: Sequence[TrainingJob]) -> list[list[int]]:
-        """Divide the jobs of each fold into stacks, the dearest of all first."""
-        of_folds = []
-        for fold in range(len(self.folds)):
-            positions = [i for i, job in enumerate(jobs) if job.fold == fold]
+    def _stacks(self, jobs: Sequence[TrainingJob]) -> list[_Stack]:
+        """Divide the jobs into stacks, the most expensive first."""
+        settings = [job.own_settings(self.settings) for job in jobs]
+        keys = [
+            (job.fold, shared_settings(own))
+            for job, own in zip(jobs, settings, strict=True)
+        ]
+        stacks: list[list[_Stack]] = []
+        for key in dict.fromkeys(keys):
+            positions = [i for i, other in enumerate(keys) if other == key]
+            n_rows = len(self.folds[key[0]].X)
+            n_batch_rows = settings[positions[0]].n_batch_rows(n_rows)
+
+            def cost(
+                architectures: Sequence[Architecture], n_rows: int = n_batch_rows
+            ) -> float:
+                return self._step_cost(architectures, n_rows)
+
             architectures = [jobs[i].architecture for i in positions]
-            stacks = group(architectures, self._cost, self._model.max_children)
-            of_folds.append([[positions[i] for i in stack] for stack in stacks])
-        return list(
-            heapq.merge(*of_folds, key=lambda stack: -self._stack_cost(jobs, stack))
-        )
+            stacks.append([])
+            for members in group(architectures, cost, self._model.max_children):
+                # Those of equal settings are neighbours: see `StackedAdam`.
+                stacked = [positions[member] for member in members]
+                kinds = list(dict.fromkeys(settings[i] for i in stacked))
+                stacked = [i for kind in kinds for i in stacked if settings[i] == kind]
+                step_cost = cost([jobs[i].architecture for i in stacked])
+                n_steps = max(settings[i].n_steps(n_rows) for i in stacked)
+                stacks[-1].append(_Stack(stacked, step_cost, step_cost * n_steps))
+        return list(heapq.merge(*stacks, key=lambda stack: -stack.cost))
 
-    def _stack_cost(self, jobs: Sequence[TrainingJob], stack: Sequence[int]) -> float:
-        return self._cost([jobs[position].architecture for position in stack])
-
-    def _cost(self, architectures: Sequence[Architecture]) -> float:
+    def _step_cost(self, architectures: Sequence[Architecture], n_rows: int) -> float:
+        """Return what a step of some architectures costs as one stack."""
         return self._model.cost(
             architectures,
-            n_rows=self.settings.batch_size,
+            n_rows=n_rows,
             n_features=self.folds[0].X.shape[1],
-            n_outputs=self.folds[0].n_outputs,
+            n_outputs=self.folds[0].output.n_outputs,
         )
 
-    def _train_stacks(
-        self, jobs: Sequence[TrainingJob], stacks: Sequence[list[int]], max_time: float
-    ) -> Iterator[tuple[list[int], _Outcome]]:
+    def _run(
+        self, jobs: Sequence[TrainingJob], stacks: list[_Stack], budget: Budget
+    ) -> Generator[tuple[_Stack, StackOutcome | None], None, None]:
         """Choose processes where there are several, else threads where they pay."""
-        costs = [self._stack_cost(jobs, stack) for stack in stacks]
-        n_threads = torch.get_num_threads() if self.device.type == "cpu" else 1
         n_jobs = joblib.effective_n_jobs(self.n_jobs)
-        if n_threads == 1 or n_jobs > 1:
-            n_large, n_workers = 0, n_jobs
-        else:
-            # The dearest come first. Those that would hold each other up come last,
-            # alone.
-            large = [cost for cost in costs if n_useful_threads(cost) > 1]
-            n_large, n_workers = len(large), 1
-            if large:
-                n_useful = n_useful_threads(statistics.median(large))
-                n_threads = n_workers = min(n_threads, n_useful)
-        share = max_time * n_workers / (sum(costs) or 1.0)
-        deadline = time.monotonic() + max_time
-        tasks = [
-            (
-                self.folds[jobs[stack[0]].fold],
-                [jobs[position] for position in stack],
-                self.settings,
-                self.seed,
-                self.device,
-                TimeLimit(share * cost, deadline, may_skip=number > 0),
-            )
-            for number, (stack, cost) in enumerate(zip(stacks, costs, strict=True))
-        ]
-        if n_large:
-            outcomes = self._run_threads(tasks[:n_large], n_threads)
-            yield from zip(stacks[:n_large], outcomes, strict=True)
-        outcomes = self._run(tasks[n_large:], self.n_jobs if not n_large else 1)
-        yield from zip(stacks[n_large:], outcomes, strict=True)
+        if n_jobs > 1 and budget.seconds_left() > _WORTH_PROCESSES:
+            tasks = self._tasks(jobs, stacks, [n_jobs] * len(stacks), budget)
+            for number, outcome in run_processes(_train_task, tasks, self.n_jobs):
+                yield stacks[number], outcome
+            return
+        n_threads = torch.get_num_threads() if self.device.type == "cpu" else 1
+        large: list[_Stack] = []
+        if n_threads > 1:
+            large = [s for s in stacks if n_useful_threads(s.step_cost) > 1]
+        if large:
+            costs = [stack.step_cost for stack in large]
+            n_threads = min(n_threads, n_useful_threads(statistics.median(costs)))
+        # Those that would hold each other up come last, alone.
+        stacks = large + [stack for stack in stacks if stack not in large]
+        n_large = len(large)
+        n_workers = [n_threads] * n_large + [1] * (len(stacks) - n_large)
+        tasks = self._tasks(jobs, stacks, n_workers, budget)
+        if large:
+            threads = run_threads(_train_task, tasks[:n_large], n_threads)
+            with closing(threads):
+                for number, threaded in threads:
+                    yield stacks[number], threaded
+        for number, single in run_here(_train_task, tasks[n_large:]):
+            yield stacks[n_large + number], single
 
-    def _run(self, tasks: Sequence[_Task], n_jobs: int | None) -> Iterator[_Outcome]:
-        # Copy-on-write maps: workers share one copy of a large table, and torch does
-        # not warn of arrays it must not write to. One stack a task: joblib's batches of
-        # tasks would leave workers idle.
-        make_parallel = functools.partial(
-            joblib.Parallel, n_jobs=n_jobs, batch_size=1, mmap_mode="c"
+    def _tasks(
+        self,
+        jobs: Sequence[TrainingJob],
+        stacks: Sequence[_Stack],
+        n_workers: Sequence[int],
+        budget: Budget,
+    ) -> list[StackTask]:
+        """Make a task of each stack, with its share of the time.
+
+        ``n_workers`` are those that work while the stack is trained.
+        """
+        # How long each stack keeps all workers busy, and all from each one on.
+        busy = [s.cost / n for s, n in zip(stacks, n_workers, strict=True)]
+        from_here = list(itertools.accumulate(reversed(busy), initial=0.0))[::-1]
+        tasks = []
+        for number, stack in enumerate(stacks):
+            # Those that the other workers train when this one begins count too.
+            first = max(number - n_workers[number] + 1, 0)
+            tasks.append(
+                StackTask(
+                    self.folds[jobs[stack.positions[0]].fold],
+                    [jobs[position] for position in stack.positions],
+                    self.settings,
+                    self.seed,
+                    self.device,
+                    budget,
+                    min(stack.cost / from_here[first], 1.0),
+                    must_finish=number == 0,
+                )
+            )
+        return tasks
+
+    def _killed(self, jobs: Sequence[TrainingJob]) -> StackOutcome:
+        self._warn_once(
+            WORKER_KILLED,
+            f"A worker process was killed twice while it trained {len(jobs)} "
+            "networks, which are recorded as failed. If the memory is short, decrease "
+            "n_jobs.",
         )
-        try:
-            parallel = make_parallel(return_as="generator")
-        except ValueError:  # a backend that cannot, such as "multiprocessing"
-            parallel = make_parallel()
-        yield from parallel(joblib.delayed(train_within_memory)(*t) for t in tasks)
+        return StackOutcome(
+            [untrained(job, len(self.folds[job.fold].X), WORKER_KILLED) for job in jobs]
+        )
 
-    def _run_threads(
-        self, tasks: Sequence[_Task], n_threads: int
-    ) -> Iterator[_Outcome]:
-        # A thread cannot be stopped from outside, as a process can: after an interrupt
-        # those that train are told to end, and waited for, an epoch at most.
-        is_over = threading.Event()
-        executor = ThreadPoolExecutor(n_threads)
-        try:
-            futures = [
-                executor.submit(train_within_memory, *task, is_over.is_set)
-                for task in tasks
-            ]
-            for future in futures:
-                yield future.result()
-        finally:
-            is_over.set()
-            executor.shutdown(cancel_futures=True)
-
-    def _warn_of_memory(self, n_children: int, n_stacks: int) -> None:
-        if not self._has_warned:
-            warnings.warn(
-                f"The memory of {self.device} was full: {n_children} networks were "
-                f"trained in {n_stacks} parts, one after the other, not together.",
-                UserWarning,
-                stacklevel=3,
+    def _warn_of_memory(self, n_children: int, outcome: StackOutcome) -> None:
+        failed = [r for r in outcome.results if r.error == OUT_OF_MEMORY]
+        if failed:
+            self._warn_once(
+                OUT_OF_MEMORY,
+                f"The memory of {self.device} does not hold a network of "
+                f"{failed[0].architecture}: it is recorded as failed.",
             )
-        self._has_warned = True
+        elif outcome.n_parts > 1:
+            self._warn_once(
+                "parts",
+                f"The memory of {self.device} was full: {n_children} networks were "
+                f"trained in {outcome.n_parts} parts, one after the other, not "
+                "together.",
+            )
+
+    def _warn_once(self, kind: str, message: str) -> None:
+        if kind not in self._warned:
+            warn(message)
+        self._warned.add(kind)
+
+
+def _train_task(task: StackTask, is_cancelled: Callable[[], bool]) -> StackOutcome:
+    """Train a stack within its share of the budget, unless there is nothing left."""
+    if task.budget.is_over() and not task.must_finish:
+        return StackOutcome([])
+    budget = task.budget.share(task.share)
+    return train_within_memory(task, budget, is_cancelled)
 
 
 def train_within_memory(
-    data: TrainingData,
-    jobs: Sequence[TrainingJob],
-    settings: TrainingSettings,
-    seed: int,
-    device: torch.device,
-    limit: TimeLimit,
-    is_cancelled: Callable[[], bool] = bool,
-) -> _Outcome:
+    task: StackTask, budget: Budget, is_cancelled: Callable[[], bool]
+) -> StackOutcome:
     """Train a stack, and if the device's memory does not hold it, its halves.
 
-    Returns
-    -------
-    list of TrainingResult
-        One a job, in their order; none if there was no time left.
-    int
-        Into how many stacks the children were divided.
-
-    Raises
-    ------
-    torch.OutOfMemoryError
-        If the memory does not hold one child.
+    A single child that the memory does not hold fails.
     """
-    max_time = limit.max_time()
-    if max_time <= 0 and limit.may_skip:
-        return [], 1
+    jobs = task.jobs
     try:
         results = train_stack(
-            data, jobs, settings, seed, device, max_time, is_cancelled
+            task.data,
+            jobs,
+            task.settings,
+            task.seed,
+            task.device,
+            budget,
+            is_cancelled,
+            task.must_finish,
         )
-        return results, 1
-    except torch.OutOfMemoryError:
-        if len(jobs) == 1:
+        return StackOutcome(results)
+    except (MemoryError, RuntimeError) as error:
+        if not _is_out_of_memory(error):
             raise
     # Out of the handler: the exception keeps everything alive that it passed through.
-    if device.type == "cuda":
+    if task.device.type == "cuda":
         torch.cuda.empty_cache()
+    if len(jobs) == 1:
+        n_rows = len(task.data.X)
+        return StackOutcome([untrained(jobs[0], n_rows, OUT_OF_MEMORY)])
     half = len(jobs) // 2
-    half_limit = replace(limit, share=limit.share / 2, may_skip=False)
     halves = [
-        train_within_memory(
-            data, part, settings, seed, device, half_limit, is_cancelled
-        )
+        replace(task, jobs=part, must_finish=True)
         for part in (jobs[:half], jobs[half:])
     ]
-    results = [result for trained, _ in halves for result in trained]
-    return results, sum(n_stacks for _, n_stacks in halves)
+    first = train_within_memory(halves[0], budget.share(0.5), is_cancelled)
+    second = train_within_memory(halves[1], budget, is_cancelled)
+    return StackOutcome(first.results + second.results, first.n_parts + second.n_parts)
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Tell a failed allocation; on a CPU, torch has no class of its own for it."""
+    return (
+        isinstance(error, (MemoryError, torch.OutOfMemoryError))
+        or "DefaultCPUAllocator" in str(error)
+        or "bad_alloc" in str(error)
+    )

@@ -39,8 +39,9 @@ from sklearn.datasets import load_digits, make_classification
 from sklearn.model_selection import train_test_split
 
 from sknas import PAPER_SETTINGS, NASMLPClassifier
-from sknas._engine.stack import TrainingData, TrainingJob, TrainingSettings
+from sknas._engine.jobs import TrainingData, TrainingJob, TrainingSettings
 from sknas._engine.trainer import Trainer
+from sknas._tasks.outputs import SoftmaxOutput
 
 # Nothing but training: no finalists, hardly a refit, no early end.
 FIXED = {
@@ -196,7 +197,7 @@ def bench_workers(arguments):
     print(f"\n100 children of the paper's space, medians of {arguments.repeats}")
     print(f"{'':20} {'1 worker':>9} {arguments.n_jobs:>2} workers {'ratio':>6}")
     for name, ((X, _, y, _), batch_size, epochs) in tables.items():
-        data = TrainingData(X.astype(np.float32), y.astype(np.int64), 10)
+        data = TrainingData(X.astype(np.float32), y.astype(np.int64), SoftmaxOutput(10))
         settings = TrainingSettings(
             max_iter=epochs, batch_size=batch_size, learning_rate_init=1e-3
         )

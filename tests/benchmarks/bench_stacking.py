@@ -17,7 +17,9 @@ import torch
 from machine import describe
 
 from sknas import Architecture
-from sknas._engine.stack import TrainingData, TrainingJob, TrainingSettings, train_stack
+from sknas._engine.jobs import TrainingData, TrainingJob, TrainingSettings
+from sknas._engine.stack import train_stack
+from sknas._tasks.outputs import SoftmaxOutput
 
 SIZES = {
     "small, 128-64": (128, 64),
@@ -54,7 +56,7 @@ def main():
     arguments = parser.parse_args()
     generator = np.random.default_rng(0)
     X = generator.standard_normal((1024, 64)).astype(np.float32)
-    data = TrainingData(X, generator.integers(0, 10, len(X)), 10)
+    data = TrainingData(X, generator.integers(0, 10, len(X)), SoftmaxOutput(10))
     device = torch.device("cpu")
     print(describe())
     print(f"medians of {arguments.repeats}\n")

@@ -35,10 +35,11 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.preprocessing import StandardScaler
 
 from sknas import Architecture
-from sknas._engine.stack import TrainingData, TrainingJob, TrainingSettings
+from sknas._engine.jobs import TrainingData, TrainingJob, TrainingSettings
 from sknas._engine.trainer import Trainer
 from sknas._model.ensemble import predict_log_probabilities
 from sknas._space import SearchSpace
+from sknas._tasks.outputs import SoftmaxOutput
 
 LEARNING_RATE = 1e-3
 
@@ -79,7 +80,7 @@ class Ours:
             self.name = "sknas CUDA"
 
     def prepare(self, X, y, architectures, batch_size, epochs):
-        data = TrainingData(X.astype(np.float32), y.astype(np.int64), 10)
+        data = TrainingData(X.astype(np.float32), y.astype(np.int64), SoftmaxOutput(10))
         settings = TrainingSettings(
             max_iter=epochs, batch_size=batch_size, learning_rate_init=LEARNING_RATE
         )

@@ -1,0 +1,148 @@
+"""An optimizer step; on a GPU it is recorded once and replayed.
+
+There, the launches of many small kernels are what costs.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from sknas._engine.network import StackedMLP
+from sknas._engine.optimizer import StackedAdam
+from sknas._tasks.outputs import OutputLoss
+
+# A recording needs a device on which everything has run before.
+_N_WARMUP = 3
+_recording = threading.Lock()
+
+
+class RecordedStep:
+    """Runs a function of tensors that stay where they are; on CUDA, as one graph.
+
+    The first calls run as they are, the next is recorded, and from then on replayed.
+    Elsewhere every call runs as it is.
+
+    Parameters
+    ----------
+    device : torch.device
+        Where these tensors are.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._graph: torch.cuda.CUDAGraph | None = None
+        self._n_calls = 0
+        self._device = device
+        self._records = device.type == "cuda"
+
+    def run(self, compute: Callable[[], None]) -> None:
+        """Run, record or replay.
+
+        Parameters
+        ----------
+        compute : callable
+            The same each time: takes nothing, reads and writes the same tensors, and
+            never waits for the device.
+        """
+        if self._graph is not None:
+            self._graph.replay()
+            return
+        if not self._records or self._n_calls < _N_WARMUP:
+            self._n_calls += 1
+            compute()
+            return
+        graph = torch.cuda.CUDAGraph()
+        # Recording does not run anything. The stream is one of this device, which need
+        # not be torch's current one, and of this recording: only one may be under way.
+        with _recording, torch.cuda.device(self._device):
+            stream = torch.cuda.Stream(self._device)
+            with torch.cuda.graph(
+                graph, stream=stream, capture_error_mode="thread_local"
+            ):
+                compute()
+        self._graph = graph
+        graph.replay()
+
+
+class TrainingStep:
+    """One update from a batch of one size: tensors that stay where they are.
+
+    Parameters
+    ----------
+    network : StackedMLP
+        What is trained.
+    optimizer : StackedAdam
+        Moves its parameters.
+    output : OutputLoss
+        Makes losses and gradients of logits and targets.
+    rows : tuple of Tensor
+        The table of shape (n_rows, n_features), targets of shape (n_outputs, n_rows),
+        and weights of the rows of shape (n_rows,) or None.
+    n_rows : int
+        Rows of a batch.
+    smoothing : sequence of float or None, default=None
+        Each child's label smoothing. None where the targets are as they should be.
+    """
+
+    def __init__(
+        self,
+        network: StackedMLP,
+        optimizer: StackedAdam,
+        output: OutputLoss,
+        rows: tuple[Tensor, Tensor, Tensor | None],
+        n_rows: int,
+        smoothing: Sequence[float] | None = None,
+    ) -> None:
+        self._optimizer, self._output = optimizer, output
+        self._all_X, self._all_targets, self._all_weights = rows
+        self._batch = network.batch(n_rows)
+        logits = self._batch.logits
+        self._loss = torch.zeros_like(logits)
+        # Targets of the batch, (1, n_outputs, n_rows), the same for every child unless
+        # these smooth them by shares of their own.
+        self._given = self._targets = logits.new_empty((1, *logits.shape[1:]))
+        self._smooths = smoothing is not None
+        if smoothing is not None:
+            self._targets = torch.empty_like(logits)
+            kept = [[[1 - share]] for share in smoothing]
+            added = [[[share * output.uniform]] for share in smoothing]
+            # Of shape (n_children, 1, 1).
+            self._kept, self._added = logits.new_tensor(kept), logits.new_tensor(added)
+        self._weights = logits.new_empty((1, 1, n_rows))
+        # A view costs a microsecond: those of every step are made here.
+        self._X_rows, self._target_rows = self._batch.X[0], self._given[0]
+        self._weight_rows = self._weights[0, 0]
+        self._recorded = RecordedStep(network.device)
+
+    def run(self, rows: Tensor) -> None:
+        """Take the update for the rows at these positions, of shape (n_rows,)."""
+        torch.index_select(self._all_X, 0, rows, out=self._X_rows)
+        torch.index_select(self._all_targets, 1, rows, out=self._target_rows)
+        if self._all_weights is not None:
+            torch.index_select(self._all_weights, 0, rows, out=self._weight_rows)
+        self._recorded.run(self._compute)
+
+    def _compute(self) -> None:
+        if self._smooths:
+            torch.mul(self._given, self._kept, out=self._targets)
+            self._targets.add_(self._added)
+        logits = self._batch.forward()
+        if self._all_weights is None:
+            gradient = self._output.add_loss(logits, self._targets, self._loss)
+        else:
+            loss = torch.zeros_like(self._loss)
+            gradient = self._output.add_loss(logits, self._targets, loss)
+            gradient.mul_(self._weights)
+            self._loss.addcmul_(loss, self._weights)
+        # The mean over the rows of a batch.
+        self._batch.backward(gradient.mul_(1 / self._batch.n_rows))
+        self._optimizer.step(self._batch.n_rows)
+
+    def take_loss(self) -> Tensor:
+        """Return the loss summed since the last time, of shape (n_children,)."""
+        loss = self._loss.sum((1, 2))
+        self._loss.zero_()
+        return loss
