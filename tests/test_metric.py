@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import log_loss, roc_auc_score
 
-from sknas._tasks.metric import ValidationMetric, apply_temperature
+from sknas._fit.evidence import choose
+from sknas._tasks.metric import ClassificationMetric
 
 Y = np.array([0, 1, 1, 0, 1, 0])
 P = np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4], [0.7, 0.3], [0.1, 0.9], [0.4, 0.6]])
@@ -13,11 +14,11 @@ LABELS = np.array(["no", "yes"])
 
 def _metric(scoring=None, classes=LABELS, y=Y, X=None):
     X = np.arange(len(y))[:, None] if X is None else X
-    return ValidationMetric(scoring, classes, X, y)
+    return ClassificationMetric(scoring, classes, y, X)
 
 
-def _generator():
-    return np.random.default_rng(0)
+def _best(metric, candidates, incumbent):
+    return choose(*metric.compare(candidates), incumbent)
 
 
 def test_without_scorer_the_reward_is_accuracy_and_log_probability():
@@ -103,7 +104,7 @@ def test_the_best_is_chosen():
     y = generator.integers(2, size=400)
     candidates = list(_guesses(generator, y, 0.6, 0.9, 0.7))
     for incumbent in (None, 0, 1, 2):
-        assert _metric(y=y).best(candidates, incumbent) == 1
+        assert _best(_metric(y=y), candidates, incumbent) == 1
 
 
 @pytest.mark.parametrize("scoring", [None, "accuracy", "neg_log_loss"])
@@ -117,31 +118,8 @@ def test_an_incumbent_is_not_beaten_by_luck(scoring):
     worse = better.copy()
     worse[changed] = worse[changed, ::-1]
     metric = _metric(scoring, y=y)
-    assert metric.best([worse, better], None) == 1
-    assert metric.best([worse, better], 0) == 0
-
-
-def test_the_temperature_is_found():
-    generator = np.random.default_rng(0)
-    y = generator.integers(2, size=4000)
-    (calibrated,) = _guesses(generator, y, 0.8)
-    metric = _metric(y=y)
-    assert metric.temperature(calibrated) == pytest.approx(1, abs=0.1)
-    sharp = apply_temperature(calibrated, 1 / 3)
-    assert sharp.max() == pytest.approx(64 / 65)
-    assert metric.temperature(sharp) == pytest.approx(3, rel=0.1)
-
-
-def test_the_bound_is_hoeffdings():
-    metric = _metric(y=np.tile([0, 1], 500))
-    # sqrt(log(20) / 2000) for one candidate measured once.
-    assert metric.lower_bound(0.9, n_candidates=1, n_splits=1) == pytest.approx(
-        0.8613, rel=1e-4
-    )
-    assert metric.lower_bound(0.9, n_candidates=50, n_splits=1) < 0.845
-    assert metric.lower_bound(0.9, n_candidates=1, n_splits=5) < 0.81
-    assert metric.lower_bound(0.01, n_candidates=1, n_splits=1) == 0
-    assert math.isnan(_metric("f1_macro").lower_bound(0.9, n_candidates=1, n_splits=1))
+    assert _best(metric, [worse, better], None) == 1
+    assert _best(metric, [worse, better], 0) == 0
 
 
 @pytest.mark.parametrize("scoring", ["neg_log_loss", "roc_auc_ovr", "precision_macro"])
@@ -151,19 +129,19 @@ def test_a_rare_class_does_not_get_lost_in_the_noise(scoring):
     p = np.full((25, 3), 0.1) + 0.7 * np.eye(3)[y]
     worse = np.full((25, 3), 0.2) + 0.4 * np.eye(3)[y]
     metric = _metric(scoring, np.arange(3), y)
-    assert metric.best([p, worse], None) == 0
-    assert metric.best([worse, p], 1) == 1
+    assert _best(metric, [p, worse], None) == 0
+    assert _best(metric, [worse, p], 1) == 1
 
 
 @pytest.mark.parametrize("scoring", [None, "accuracy"])
 def test_of_equals_the_incumbent_stays(scoring):
-    assert _metric(scoring).best([P, P.copy()], 1) == 1
-    assert _metric(scoring).best([P], None) == 0
+    assert _best(_metric(scoring), [P, P.copy()], 1) == 1
+    assert _best(_metric(scoring), [P], None) == 0
 
 
 def test_a_certain_mistake_has_a_finite_merit():
     wrong = np.eye(2)[1 - Y]
-    assert _metric().best([wrong, P], 0) == 1
+    assert _best(_metric(), [wrong, P], 0) == 1
 
 
 def test_a_candidate_without_a_value_is_not_chosen():
@@ -173,4 +151,132 @@ def test_a_candidate_without_a_value_is_not_chosen():
     undefined = np.zeros_like(P)
     undefined[:, 0] = 1
     metric = _metric(scorer)
-    assert metric.best([undefined, P, undefined], 0) == 1
+    assert _best(metric, [undefined, P, undefined], 0) == 1
+
+
+# A scorer's own mistakes.
+
+
+def test_a_callable_that_fails_shows_its_own_error_and_line_first():
+    def scoring(estimator, X, y):
+        return {}["missing"]
+
+    with pytest.raises(KeyError, match="missing") as caught:
+        _metric(scoring).check()
+    assert caught.traceback[-1].name == "scoring"
+    assert caught.value.__cause__ is None
+    (note,) = caught.value.__notes__
+    assert "signature scorer(estimator, X, y)" in note
+    assert "before any training" in note
+
+
+def test_a_metric_in_place_of_a_scorer_is_explained():
+    with pytest.raises((ValueError, TypeError)) as caught:
+        _metric(roc_auc_score).check()
+    assert "make_scorer" in caught.value.__notes__[0]
+
+
+def test_a_score_for_two_classes_is_refused_though_a_guess_names_but_one():
+    # The third class has no validation row; networks predict it all the same.
+    with pytest.raises(ValueError, match=r"'f1' cannot be .* 3 classes, of which 2"):
+        _metric("f1", np.arange(3)).check()
+
+
+# A class without validation rows.
+
+NAMES = ["roc_auc_ovr", "roc_auc_ovo", "neg_log_loss", "balanced_accuracy", "f1_macro"]
+
+
+@pytest.mark.parametrize("n_present", [2, 3])
+@pytest.mark.parametrize("scoring", [*NAMES, "top_k_accuracy", "accuracy", None])
+def test_named_scorers_work_where_a_class_has_no_row(scoring, n_present):
+    y = np.arange(60) % n_present
+    generator = np.random.default_rng(0)
+    good = generator.dirichlet(np.ones(n_present + 1), 60) / 2
+    good[np.arange(60), y] += 0.5
+    metric = _metric(scoring, np.array(list("abcd"))[: n_present + 1], y)
+    metric.check()
+    guess = np.full_like(good, 1 / (n_present + 1))
+    assert math.isfinite(metric.score(guess))
+    if scoring != "top_k_accuracy" or n_present > 2:
+        assert metric.score(good) > metric.score(guess)
+    # A class without rows is renormalised away from probabilities only.
+    other = good.copy()
+    other[:, -1] = 0.9
+    assert metric.score(other / other.sum(axis=1, keepdims=True)) <= metric.score(good)
+
+
+def test_probabilities_are_renormalised_over_the_classes_with_rows():
+    p = np.column_stack([P, np.ones(6)]) / 2
+    with_two = _metric("neg_log_loss").score(P)
+    metric = _metric("neg_log_loss", np.array(["no", "yes", "zero"]))
+    assert metric.score(p) == pytest.approx(with_two)
+    # Nothing left to normalise.
+    assert math.isfinite(metric.score(np.eye(3)[[2] * 6]))
+
+
+def test_what_no_row_can_tell_is_refused_clearly():
+    with pytest.raises(ValueError, match="roc_auc.* of which 1 have validation rows"):
+        _metric("roc_auc_ovr", y=np.zeros(6, dtype=int)).check()
+
+
+# Comparisons.
+
+
+def _three_candidates(n_rows):
+    generator = np.random.default_rng(0)
+    y = generator.integers(2, size=n_rows)
+    return y, list(_guesses(generator, y, 0.8, 0.8, 0.7))
+
+
+@pytest.mark.parametrize("scoring", ["accuracy", None])
+def test_the_covariance_of_accuracies_is_that_of_their_resamples(scoring):
+    y, candidates = _three_candidates(500)
+    candidates[1] = 0.5 * (candidates[0] + candidates[1])
+    metric = _metric(scoring, y=y)
+    merits, covariance = metric.compare(candidates)
+    assert merits.tolist() == [metric.merit(p) for p in candidates]
+    generator = np.random.default_rng(0)
+    resamples = []
+    for _ in range(2000):
+        rows = generator.integers(500, size=500)
+        resampled = _metric(scoring, y=y[rows])
+        resamples.append([resampled.merit(p[rows]) for p in candidates])
+    expected = np.cov(np.transpose(resamples))
+    np.testing.assert_allclose(covariance, expected, rtol=0.15, atol=2e-6)
+
+
+@pytest.mark.parametrize("n_rows", [500, 8000])
+def test_the_covariance_of_other_scores_is_that_of_their_resamples(n_rows):
+    # Accuracy in the guise of another scorer, of a part of the rows if they are many.
+    y, candidates = _three_candidates(n_rows)
+    merits, covariance = _metric("accuracy", y=y).compare(candidates)
+    metric = _metric("recall_micro", y=y)
+    resampled_merits, resampled = metric.compare(candidates)
+    np.testing.assert_allclose(resampled_merits, merits)
+    scale = np.sqrt(np.outer(np.diag(covariance), np.diag(covariance)))
+    np.testing.assert_allclose(resampled / scale, covariance / scale, atol=0.5)
+    np.testing.assert_allclose(np.diag(resampled / scale), 1, atol=0.5)
+
+
+def test_what_is_compared_of_many_rows_is_cheap():
+    calls = []
+
+    def scoring(estimator, X, y):
+        calls.append(len(y))
+        return float((estimator.predict(X) == y).mean())
+
+    y, candidates = _three_candidates(40_000)
+    _metric(scoring, y=y).compare(candidates)
+    assert calls[:3] == [40_000] * 3
+    assert max(calls[3:]) <= 2001
+    assert len(calls) <= 3 * 51
+
+
+def test_named_scorers_do_not_look_at_the_table():
+    class Untouchable:
+        def __getitem__(self, key):
+            raise AssertionError("the table was read")
+
+    metric = _metric("roc_auc", X=Untouchable())
+    assert metric.score(P, np.array([0, 1, 2])) == 1.0

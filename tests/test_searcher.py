@@ -3,13 +3,12 @@ import math
 
 import numpy as np
 import pytest
-from sknas._engine.jobs import TrainingData, TrainingResult, TrainingSettings
-from sknas._tasks.outputs import SigmoidOutput
 
 from sknas import Architecture, NASMLPClassifier, SearchSpace
 from sknas._budget import Budget
 from sknas._engine import trainer as _trainer
 from sknas._engine.evaluator import Evaluator
+from sknas._engine.jobs import TrainingData, TrainingResult, TrainingSettings
 from sknas._fit.selection import Selection
 from sknas._fit.settings import SelectionSettings
 from sknas._progress import Progress
@@ -18,6 +17,7 @@ from sknas._search.searcher import AskTellSearcher, Problem, SearchSettings
 from sknas._search.strategies import RandomStrategy, ReinforceStrategy
 from sknas._space import Candidate, Proposal
 from sknas._tasks.metric import ClassificationMetric
+from sknas._tasks.outputs import SigmoidOutput
 
 SPACE = SearchSpace((8, 16), ("relu", "tanh"), 4)
 FIRST = Architecture((16, "relu"), (16, "relu"))

@@ -13,7 +13,6 @@ from sknas._space.candidate import Setting
 from sknas._tasks.outputs import OutputLoss
 from sknas._typing import Weights
 
-
 # Decoupled decay, and the strength of an L2 term as in `MLPClassifier`.
 _AUTO_ALPHA = {"adamw": 0.3, "adam": 0.0001}
 

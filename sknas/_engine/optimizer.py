@@ -121,7 +121,9 @@ class _Run:
             rate *= 0.5 * (1 + math.cos(math.pi * progress))
         self._rate.fill_(_within_float32(rate))
         if self._decays:
-            self._shrinkage.fill_(_within_float32(1 - rate * self._settings.weight_decay))
+            self._shrinkage.fill_(
+                _within_float32(1 - rate * self._settings.weight_decay)
+            )
 
     def step(self, n_rows: int, n_steps: Tensor) -> None:
         if self._decays:

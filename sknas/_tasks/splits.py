@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import warnings
-
 import numpy as np
+
+from sknas._warnings import warn
 
 
 def split_rows(
@@ -33,11 +33,8 @@ def split_rows(
         Positions of rows, one pair a split.
     """
     if len(y) == 1:
-        warnings.warn(
-            "X has one row: architectures are validated on the row they are trained "
-            "on.",
-            UserWarning,
-            stacklevel=4,
+        warn(
+            "X has one row: architectures are validated on the row they are trained on."
         )
         return [(np.array([0]), np.array([0]))] * n_splits
     generator = np.random.default_rng(random_state)
@@ -58,18 +55,12 @@ def split_rows(
 def _strata(y: np.ndarray) -> list[np.ndarray]:
     counts = np.bincount(y)
     if counts.max() == 1:
-        warnings.warn(
-            "The validation split cannot be stratified: every class has only one row.",
-            UserWarning,
-            stacklevel=5,
-        )
+        warn("The validation split cannot be stratified: every class has only one row.")
         return [np.arange(len(y))]
     if 1 in counts:
-        warnings.warn(
+        warn(
             f"The validation split cannot be stratified: {(counts == 1).sum()} "
-            "class(es) have only one row, which is kept for training.",
-            UserWarning,
-            stacklevel=5,
+            "class(es) have only one row, which is kept for training."
         )
     return [np.flatnonzero(y == code) for code in np.flatnonzero(counts)]
 
