@@ -337,8 +337,9 @@ class AskTellSearcher:
         return (
             f"All {len(self.history)} children of the search failed: {reasons}. If "
             "losses became NaN or infinite, decrease learning_rate_init (currently "
-            f"{settings.learning_rate_init}) or alpha (currently {settings.weight_decay}); if "
-            "the memory was full, leave out the largest layer_widths."
+            f"{settings.learning_rate_init}) or alpha (currently "
+            f"{settings.weight_decay}); if the memory was full, leave out the largest "
+            "layer_widths."
         )
 
 
