@@ -37,7 +37,7 @@ from sklearn.preprocessing import StandardScaler
 from sknas import Architecture
 from sknas._engine.jobs import TrainingData, TrainingJob, TrainingSettings
 from sknas._engine.trainer import Trainer
-from sknas._model.ensemble import predict_log_probabilities
+from sknas._model.ensemble import FittedEnsemble, Member
 from sknas._space import SearchSpace
 from sknas._tasks.outputs import SoftmaxOutput
 
@@ -99,13 +99,9 @@ class Ours:
         return np.mean(
             [
                 accuracy(
-                    predict_log_probabilities(
-                        X,
-                        result.architecture,
-                        [coef[None] for coef, _ in result.weights],
-                        [bias[None] for _, bias in result.weights],
-                        "softmax",
-                    ),
+                    FittedEnsemble(
+                        [Member(result.architecture, result.weights)], "softmax"
+                    ).predict_log_proba(X),
                     y,
                 )
                 for _, result in results
