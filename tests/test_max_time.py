@@ -107,7 +107,7 @@ def test_a_table_that_takes_too_long_to_encode_is_sampled(monkeypatch):
     y = (X[:, 0] > 0).astype(int)
     y[[17, 18]] = 2
     classifier = NASMLPClassifier(max_time=2, random_state=0).fit(X, y)
-    # Some 200 rows, one of the third class among them.
-    assert classifier.t_ / classifier.n_iter_ <= 203
+    # Some 200 rows, two of the third class among them.
+    assert classifier.t_ / classifier.n_iter_ <= 206
     assert classifier.predict_proba(X).shape == (5000, 3)
     assert (classifier.predict(X) == y).mean() > 0.8

@@ -80,8 +80,11 @@ class Classification:
         return SigmoidOutput() if self.n_classes == 2 else SoftmaxOutput(self.n_classes)
 
     def representatives(self) -> np.ndarray:
-        """Return the position of one row for each class that has any."""
-        positions: np.ndarray = np.unique(self.y, return_index=True)[1]
+        """Return the positions of two rows of each class, as far as there are two."""
+        order = np.argsort(self.y, kind="stable")
+        is_first = np.diff(self.y[order], prepend=-1) != 0
+        is_second = ~is_first & np.append(False, is_first[:-1])
+        positions: np.ndarray = order[is_first | is_second]
         return positions
 
     def subset(self, rows: np.ndarray) -> Classification:

@@ -70,7 +70,7 @@ class Task(Protocol):
         """The output layer and its loss, in the engine's form."""
 
     def representatives(self) -> np.ndarray:
-        """Return positions of rows that no sample may lack: one of each class."""
+        """Return positions of rows that no sample may lack: two of each class."""
 
     def subset(self, rows: np.ndarray) -> Task:
         """Return the same task with some of its rows."""
