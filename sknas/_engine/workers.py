@@ -201,6 +201,8 @@ def _end_workers(outcomes: Any, queue: Any) -> None:
         # unless it finds that the pipe has no other end.
         with contextlib.suppress(OSError):
             queue._reader.close()
+        if queue._thread is not None:
+            queue._thread.join(timeout=1.0)
 
 
 def _carry_out(
