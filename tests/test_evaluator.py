@@ -121,3 +121,54 @@ def test_figures_are_those_of_all_networks():
     np.testing.assert_allclose(evaluation.loss_curve, expected)
     expected = np.mean([network.validation_scores for network in networks], axis=0)
     np.testing.assert_allclose(evaluation.validation_scores, expected)
+
+
+class _Unfinished:
+    """Trains in the order of the jobs until an interrupt or the end of its time."""
+
+    def __init__(self, trainer, n_trained, ending):
+        self.folds, self._trainer = trainer.folds, trainer
+        self._n_trained, self._ending = n_trained, ending
+
+    def train(self, jobs, budget):
+        results = dict(self._trainer.train(jobs, budget))
+        yield from sorted(results.items())[: self._n_trained]
+        if self._ending is not None:
+            raise self._ending
+
+
+@pytest.mark.parametrize("ending", [None, KeyboardInterrupt])
+@pytest.mark.parametrize(
+    # Two folds of two copies: both folds have a network from the third one on.
+    ("n_trained", "positions"),
+    [(4, [0]), (6, [0]), (7, [0, 1])],
+)
+def test_what_there_is_for_every_fold_is_an_evaluation(ending, n_trained, positions):
+    evaluator = _evaluator(2, 2)
+    requests = [Request(Candidate(A), 1), Request(Candidate(B), 2)]
+    whole = _evaluate(evaluator, *requests)
+    evaluator.trainer = _Unfinished(evaluator.trainer, n_trained, ending)
+    found = {}
+    try:
+        for position, evaluation in evaluator.evaluate(requests):
+            found[position] = evaluation  # noqa: PERF403 (an interrupt keeps those)
+    except KeyboardInterrupt:
+        found |= evaluator.partial()
+    assert sorted(found) == positions
+    assert found[0].is_complete
+    np.testing.assert_array_equal(found[0].predictions, whole[0].predictions)
+    if n_trained == 7:
+        assert not found[1].is_complete
+        assert len(found[1].networks) == 3
+        assert found[1].predictions.shape == (40, 3)
+
+
+def test_a_request_may_be_for_some_folds_and_epochs_with_settings_of_its_own():
+    candidate = Candidate(A, (("learning_rate_init", 0.1), ("batch_size", 8)))
+    second = _evaluate(_evaluator(), Request(candidate, 1, folds=(1,)))[0]
+    both = _evaluate(_evaluator(), Request(candidate, 1))[0]
+    np.testing.assert_array_equal(second.predictions, both.predictions[20:])
+    assert second.candidate == candidate
+    plain = _evaluate(_evaluator(), Request(Candidate(A), 1, epochs=2))[0]
+    assert plain.n_iter == 2
+    assert plain.loss_curve != both.loss_curve[:2]

@@ -1,6 +1,7 @@
 import dataclasses
 import gc
 import math
+import time
 import weakref
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 from sklearn.datasets import make_blobs
 
 from sknas import Architecture
+from sknas._budget import Budget
 from sknas._engine import stack as _training
 from sknas._engine.dropout import DropoutMasks
 from sknas._engine.grouping import CPU as CPU_MODEL
@@ -415,3 +417,124 @@ def test_dropout_is_seeded_by_the_job_and_not_by_the_order_of_rows(monkeypatch):
     first, other_order, other_job = masks
     assert torch.equal(first, other_order)
     assert not torch.equal(first, other_job)
+
+
+PER_CHILD = {
+    "learning_rate_init": (0.003, 0.01, 0.003, 0.1),
+    "alpha": (0.0, 0.1, 0.3, 0.1),
+    "label_smoothing": (0.0, 0.1, 0.2, 0.1),
+    "dropout": (0.0, 0.2, 0.5, 0.2),
+    "max_iter": (3, 5, 2, 5),
+}
+
+
+@pytest.mark.parametrize("solver", ["adam", "adamw"])
+@pytest.mark.parametrize("name", PER_CHILD)
+def test_children_with_settings_of_their_own_are_bit_equal_alone_and_stacked(
+    name, solver
+):
+    settings = dataclasses.replace(
+        SETTINGS, solver=solver, alpha=0.1, label_smoothing=0.1, learning_rate="cosine"
+    )
+    jobs = [
+        TrainingJob(ARCHITECTURE, seed, settings=((name, value),))
+        for seed, value in enumerate(PER_CHILD[name])
+    ]
+    stacked = train_stack(_make_data(), jobs, settings, 2, CPU)
+    for job, value, result in zip(jobs, PER_CHILD[name], stacked, strict=True):
+        (alone,) = train_stack(_make_data(), [job], settings, 2, CPU)
+        _assert_same(result, alone)
+        # It is as if the trainer had the setting.
+        changed = dataclasses.replace(settings, **{name: value})
+        plain = dataclasses.replace(job, settings=())
+        _assert_same(train_stack(_make_data(), [plain], changed, 2, CPU)[0], alone)
+        if name == "max_iter":
+            assert result.n_iter == value
+    assert len({result.loss_curve[1] for result in stacked}) == len(stacked)
+
+
+def test_epochs_of_a_job_go_before_its_settings():
+    job = TrainingJob(ARCHITECTURE, 1, settings=(("max_iter", 3.0),), epochs=2)
+    assert train_stack(_make_data(), [job], SETTINGS, 2, CPU)[0].n_iter == 2
+
+
+def test_a_setting_that_a_job_cannot_have_is_an_error():
+    job = TrainingJob(ARCHITECTURE, 1, settings=(("momentum", 0.9),))
+    with pytest.raises(ValueError, match=r"must be among .* Got 'momentum' instead"):
+        train_stack(_make_data(), [job], SETTINGS, 2, CPU)
+
+
+@pytest.mark.parametrize(
+    ("n_rows", "expected"), [(8, 8), (100, 16), (800, 64), (10**5, 256)]
+)
+def test_an_automatic_batch_is_an_eighth_of_a_small_table(n_rows, expected):
+    settings = dataclasses.replace(SETTINGS, batch_size="auto")
+    assert settings.n_batch_rows(n_rows) == expected
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"learning_rate_init": 1e300}, {"alpha": 1e300, "solver": "adamw"}],
+    ids=["rate", "decay"],
+)
+def test_values_beyond_32_bits_fail_a_child(changes):
+    result = _train(_make_data(), dataclasses.replace(SETTINGS, **changes))
+    assert result.error == "a loss that is NaN or infinite"
+
+
+def test_inference_mode_outside_does_not_matter():
+    with torch.inference_mode():
+        inside = _train(_make_data())
+    _assert_same(inside, _train(_make_data()))
+
+
+def test_an_epoch_may_end_in_its_middle_and_the_schedule_still_reaches_its_end(
+    monkeypatch,
+):
+    progress, original = [], StackedAdam.set_progress
+
+    def set_progress(self, of_runs):
+        progress.extend(of_runs)
+        original(self, of_runs)
+
+    monkeypatch.setattr(StackedAdam, "set_progress", set_progress)
+    generator = np.random.default_rng(0)
+    X = generator.standard_normal((50_000, 20)).astype(np.float32)
+    y = generator.integers(2, size=50_000)
+    data = TrainingData(X[:-5000], y[:-5000], _output(2), X[-5000:], y[-5000:])
+    settings = TrainingSettings(3, 4, 0.001, "cosine")
+    start = time.monotonic()
+    (result,) = train_stack(
+        data, [TrainingJob(ARCHITECTURE, 1)], settings, 0, CPU, Budget(0.7)
+    )
+    assert time.monotonic() - start < 1.2
+    assert 8 <= len(progress) < 11_250  # of the first epoch
+    assert progress == sorted(progress)
+    assert progress[-1] > 0.9
+    assert result.n_iter == result.best_iter == 1
+    assert math.isfinite(result.validation_loss)
+    assert result.validation_predictions.shape == (5000, 2)
+
+
+def test_a_budget_that_is_over_allows_a_few_steps_or_none():
+    over = Budget(-1.0)
+    jobs = [TrainingJob(ARCHITECTURE, 1)]
+    data, never = _make_data(), lambda: False
+    settings = dataclasses.replace(SETTINGS, batch_size=1)
+    (result,) = train_stack(data, jobs, settings, 0, CPU, over, never)
+    assert result.n_iter == 1
+    assert result.validation_predictions is not None
+    assert train_stack(data, jobs, settings, 0, CPU, over, never, False) == []
+
+
+def test_a_training_that_is_cancelled_has_no_results():
+    calls = []
+
+    def is_cancelled():
+        calls.append(1)
+        return len(calls) > 2
+
+    assert not train_stack(
+        _make_data(), STACK, SETTINGS, 0, CPU, is_cancelled=is_cancelled
+    )
+    assert len(calls) < 6

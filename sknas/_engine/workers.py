@@ -19,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import Any, TypeVar
 
 import joblib
-from joblib.externals.loky import BrokenProcessPool, get_reusable_executor
+from joblib.externals.loky import BrokenProcessPool, reusable_executor
 
 from sknas._warnings import warn
 
@@ -161,6 +161,7 @@ def _submit(
     assert parallel is not None
     cancellation = Cancellation()
     outcomes: Any = ()
+    queue: Any = None
     is_complete = False
     try:
         outcomes = parallel(
@@ -169,15 +170,21 @@ def _submit(
             )
             for number in numbers
         )
+        queue = getattr(_executor(), "_call_queue", None)
         yield from outcomes
         is_complete = True
     finally:
         if not is_complete:
             cancellation.cancel()
-            _end_workers(outcomes)
+            _end_workers(outcomes, queue)
 
 
-def _end_workers(outcomes: Any) -> None:
+def _executor() -> Any:
+    """Return joblib's pool of processes, if there is one."""
+    return getattr(reusable_executor, "_executor", None)
+
+
+def _end_workers(outcomes: Any, queue: Any) -> None:
     """Stop what is under way: joblib's next pool is a new one."""
     # A terminal's Ctrl-C reaches the workers too, and another one may come while joblib
     # ends its pool: whatever is left of it is broken.
@@ -186,7 +193,16 @@ def _end_workers(outcomes: Any) -> None:
             # joblib tells what is cancelled.
             warnings.simplefilter("ignore")
             outcomes.close()
-    get_reusable_executor(reuse=True).shutdown(wait=True, kill_workers=True)
+    executor = _executor()
+    if executor is not None:
+        executor.shutdown(wait=True, kill_workers=True)
+    if queue is not None:
+        # A thread of this process may be writing a task that nobody will read, for ever
+        # unless it finds that the pipe has no other end.
+        with contextlib.suppress(OSError):
+            queue._reader.close()
+        if queue._thread is not None:
+            queue._thread.join(timeout=1.0)
 
 
 def _carry_out(
