@@ -14,11 +14,12 @@ from sknas._search.journal import (
     Round,
     Trial,
 )
+from sknas._space import Candidate
 
 
 def _trial(**values):
     defaults = {
-        "architecture": Architecture((8, "relu")),
+        "candidate": Candidate(Architecture((8, "relu"))),
         "round": 0,
         "status": TRAINED,
         "score": 0.5,
@@ -43,7 +44,7 @@ def test_trials_become_columns_in_their_order():
     deep = Architecture((8, "relu"), "dropout", (16, "tanh"))
     history = _history(
         _trial(score=0.5),
-        _trial(architecture=deep, score=0.9, round=1),
+        _trial(candidate=Candidate(deep), score=0.9, round=1),
         _trial(status=FAILED, score=math.nan),
         _trial(score=0.9),
     )
@@ -125,9 +126,8 @@ def test_a_trial_cannot_be_changed():
 
 
 def _finalist(index):
-    return FinalistRecord(
-        index, Architecture((8, "relu")), "scale", 15, 0.9, 0.3, 15, 2
-    )
+    candidate = Candidate(Architecture((8, "relu")))
+    return FinalistRecord(index, candidate, "scale", 15, 0.9, 0.3, 15, 2.0)
 
 
 def test_finalists_become_columns_and_one_is_chosen():
@@ -170,3 +170,17 @@ def test_a_history_is_read_again_from_its_journal():
     # What is recorded now goes to the same journal.
     again.record(_trial())
     assert len(list(journal)) == 4
+
+
+def test_settings_of_candidates_are_columns_of_their_own():
+    network = Architecture((8, "relu"))
+    history = _history(
+        _trial(),
+        _trial(candidate=Candidate(network, (("alpha", 0.5),))),
+        _trial(candidate=Candidate(network, (("solver", "adam"), ("alpha", 0.1)))),
+    )
+    columns = history.trials_to_dict()
+    np.testing.assert_array_equal(columns["param_alpha"], [math.nan, 0.5, 0.1])
+    assert pd.isna(columns["param_solver"]).tolist() == [True, True, False]
+    assert columns["param_solver"][2] == "adam"
+    assert columns["architecture"].tolist() == [network] * 3

@@ -675,3 +675,30 @@ def test_a_space_smaller_than_the_budget_is_tried_in_full(fast, three_class_tabl
         n_trials = len(classifier.search_results_["score"])
         assert n_trials == space.n_architectures == 6
         assert len(classifier.round_results_["round"]) <= 4
+
+
+def test_a_chosen_candidate_keeps_its_settings_to_the_end(
+    fast, three_class_table, monkeypatch
+):
+    X, y = three_class_table
+    candidate = Candidate(A, (("alpha", 0.125), ("label_smoothing", 0.0)))
+    jobs = []
+    original = _trainer.train_stack
+
+    def record(data, stack, *arguments):
+        jobs.extend(stack)
+        return original(data, stack, *arguments)
+
+    monkeypatch.setattr(_trainer, "train_stack", record)
+    fast.update(
+        search_strategy=ScriptedStrategy([candidate]),
+        first_architecture=None,
+        n_rounds=1,
+        n_architectures=1,
+    )
+    classifier = NASMLPClassifier(**fast).fit(X, y)
+    # One in the search, one finalist, two of the refit.
+    assert [job.settings for job in jobs] == [candidate.settings] * 4
+    assert [job.epochs for job in jobs] == [None, 3, 3, 3]
+    assert classifier.search_results_["param_alpha"].tolist() == [0.125]
+    assert classifier.finalist_results_["param_label_smoothing"].tolist() == [0.0]

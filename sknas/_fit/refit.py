@@ -11,7 +11,6 @@ from sknas._fit.selection import Choice
 from sknas._fit.settings import RefitSettings
 from sknas._fit.workbench import Workbench
 from sknas._search.searcher import Problem
-from sknas._space import Candidate
 from sknas._warnings import warn
 
 
@@ -54,6 +53,7 @@ class Refit:
         if self._choice.position is not None:
             schedule = self._choice.max_iter
             epochs = self._choice.evaluation.best_iter
+        self._epochs = epochs
         return replace(
             self._training,
             max_iter=epochs,
@@ -74,13 +74,14 @@ class Refit:
             )
 
     def _request(self) -> Request:
-        candidate = Candidate(self._choice.evaluation.architecture)
+        candidate = self._choice.evaluation.candidate
         inherited = None
         if self._settings.refit == "fine-tune":
             given = self._choice.evaluation.weights
             n_copies = self._settings.n_ensemble
             inherited = [given[i % len(given)] for i in range(n_copies)]
-        return Request(candidate, self._problem.seed("refit", candidate), inherited)
+        seed = self._problem.seed("refit", candidate)
+        return Request(candidate, seed, inherited, epochs=self._epochs)
 
     def networks(self) -> Evaluation:
         """Return what has been trained on all rows, else the networks of the choice."""

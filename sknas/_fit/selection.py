@@ -134,7 +134,7 @@ class Selection:
     ) -> None:
         """Train some trials for so many epochs, and record those that did not fail."""
         trials = self._searcher.history.trials
-        requests = [self._request(Candidate(trials[i].architecture)) for i in indices]
+        requests = [self._request(trials[i].candidate, max_iter) for i in indices]
         settings = replace(
             self._training,
             max_iter=max_iter,
@@ -157,15 +157,16 @@ class Selection:
                 if index in trained:
                     self._record(trained[index])
 
-    def _request(self, candidate: Candidate) -> Request:
-        return Request(candidate, self._problem.seed("finalist", candidate))
+    def _request(self, candidate: Candidate, max_iter: int) -> Request:
+        seed = self._problem.seed("finalist", candidate)
+        return Request(candidate, seed, epochs=max_iter)
 
     def _record(self, finalist: Finalist) -> None:
         self.finalists.append(finalist)
         evaluation = finalist.evaluation
         record = FinalistRecord(
             index=finalist.index,
-            architecture=evaluation.architecture,
+            candidate=evaluation.candidate,
             encoding=finalist.view,
             max_iter=finalist.max_iter,
             score=finalist.score,

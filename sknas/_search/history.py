@@ -75,7 +75,7 @@ class SearchHistory:
 
         Failed trials share the last rank.
         """
-        columns = columns_of(map(_as_row, self.trials), _names(Trial))
+        columns = columns_of(map(_as_row, self.trials), _names(Trial, self.trials))
         scores = np.nan_to_num(columns["score"].astype(np.float64), nan=-np.inf)
         columns["rank_score"] = rankdata(-scores, method="min").astype(int)
         return columns
@@ -91,15 +91,31 @@ class SearchHistory:
             {**_as_row(finalist), "chosen": position == chosen}
             for position, finalist in enumerate(self.finalists)
         ]
-        return columns_of(rows, [*_names(FinalistRecord), "chosen"])
+        names = _names(FinalistRecord, self.finalists)
+        return columns_of(rows, [*names, "chosen"])
 
 
-def _names(record_class: type[Trial | FinalistRecord]) -> list[str]:
-    return [field.name for field in fields(record_class)]
+def _names(
+    record_class: type[Trial | FinalistRecord],
+    records: Iterable[Trial | FinalistRecord],
+) -> list[str]:
+    """Return the columns of some records, whether or not there are any.
+
+    Settings of the candidates' own come last, as ``param_alpha``; without any there is
+    no such column.
+    """
+    names = [field.name for field in fields(record_class)]
+    names[names.index("candidate")] = "architecture"
+    settings = (name for record in records for name, _ in record.candidate.settings)
+    return [*names, *dict.fromkeys(f"param_{name}" for name in settings)]
 
 
 def _as_row(record: Trial | FinalistRecord) -> dict[str, object]:
-    return {name: getattr(record, name) for name in _names(type(record))}
+    """Return the values of a record by the names of its columns."""
+    row = {field.name: getattr(record, field.name) for field in fields(record)}
+    candidate = row.pop("candidate")
+    settings = {f"param_{name}": value for name, value in candidate.settings}
+    return {"architecture": candidate.architecture, **row, **settings}
 
 
 def columns_of(
@@ -118,8 +134,10 @@ def columns_of(
     columns = {}
     for name in names:
         values = [row.get(name, math.nan) for row in rows]
-        if name == "architecture":
-            # np.asarray would try to look inside.
+        is_text = {isinstance(value, str) for value in values}
+        if name == "architecture" or len(is_text) == 2:
+            # np.asarray would try to look inside an architecture, and write NaN beside
+            # text as text.
             column = np.empty(len(values), dtype=object)
             column[:] = values
         else:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
-from sknas._space import Architecture
+from sknas._space import Architecture, Candidate
 
 TRAINED = "trained"
 FAILED = "failed"
@@ -20,7 +20,7 @@ class Trial:
     ``predicted_score`` where nothing predicts.
     """
 
-    architecture: Architecture
+    candidate: Candidate
     round: int
     status: str
     score: float
@@ -30,6 +30,11 @@ class Trial:
     n_parameters: int
     n_iter: int
     time: float
+
+    @property
+    def architecture(self) -> Architecture:
+        """That of the candidate."""
+        return self.candidate.architecture
 
 
 @dataclass(frozen=True)
@@ -44,7 +49,7 @@ class FinalistRecord:
     """One finalist, and what was measured about it."""
 
     index: int
-    architecture: Architecture
+    candidate: Candidate
     encoding: str
     max_iter: int
     score: float

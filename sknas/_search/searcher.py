@@ -270,7 +270,7 @@ class AskTellSearcher:
             self._errors[evaluation.error or "a score that is not finite"] += 1
         data = self._problem.evaluator.trainer.folds[0]
         return Trial(
-            architecture=evaluation.architecture,
+            candidate=evaluation.candidate,
             round=number,
             status=FAILED if failed else TRAINED,
             score=math.nan if failed else score,
