@@ -46,7 +46,8 @@ def test_many_rows_are_thinned_evenly():
 def test_temperatures_are_bounded():
     y = np.array([0, 1, 0, 1])
     nearly = np.where(np.eye(2)[y] == 1, 0.9, 0.1)
-    assert best_temperature(nearly, y) == pytest.approx(1 / 8, rel=1e-2)
+    # Near the bounds, where the log loss hardly changes any more.
+    assert 1 / 8 <= best_temperature(nearly, y) < 1 / 6
     assert best_temperature(nearly, 1 - y) == pytest.approx(8, rel=1e-2)
     # Nothing to choose between.
     assert best_temperature(np.full((4, 2), 0.5), y) == 1

@@ -104,7 +104,7 @@ def test_a_part_has_the_classes_of_all():
     assert part.y.tolist() == [0, 0, 1]
     assert part.classes.tolist() == ["a", "b", "c"]
     assert part.n_classes == 3
-    assert part.output is task.output
+    assert part.output == task.output
 
 
 def test_two_classes_have_one_sigmoid_unit_others_a_softmax():
@@ -125,7 +125,7 @@ def test_only_a_callable_gets_rows_as_the_user_gave_them():
     X = pd.DataFrame({"a": [1, 2, 3, 4], "b": list("wxyz")})
     seen = []
 
-    def scoring(estimator, X, y):
+    def scoring(_, X, y):
         seen.append((X, y))
         return 1.0
 

@@ -5,7 +5,7 @@ import pytest
 from sklearn.metrics import log_loss, roc_auc_score
 
 from sknas._fit.evidence import choose
-from sknas._tasks.metric import ClassificationMetric
+from sknas._tasks.metric import _SEED_DEVIATION, ClassificationMetric
 
 Y = np.array([0, 1, 1, 0, 1, 0])
 P = np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4], [0.7, 0.3], [0.1, 0.9], [0.4, 0.6]])
@@ -158,7 +158,7 @@ def test_a_candidate_without_a_value_is_not_chosen():
 
 
 def test_a_callable_that_fails_shows_its_own_error_and_line_first():
-    def scoring(estimator, X, y):
+    def scoring(*_):
         return {}["missing"]
 
     with pytest.raises(KeyError, match="missing") as caught:
@@ -216,7 +216,7 @@ def test_probabilities_are_renormalised_over_the_classes_with_rows():
 
 
 def test_what_no_row_can_tell_is_refused_clearly():
-    with pytest.raises(ValueError, match="roc_auc.* of which 1 have validation rows"):
+    with pytest.raises(ValueError, match=r"roc_auc.* of which 1 have validation rows"):
         _metric("roc_auc_ovr", y=np.zeros(6, dtype=int)).check()
 
 
@@ -243,7 +243,9 @@ def test_the_covariance_of_accuracies_is_that_of_their_resamples(scoring):
         resampled = _metric(scoring, y=y[rows])
         resamples.append([resampled.merit(p[rows]) for p in candidates])
     expected = np.cov(np.transpose(resamples))
-    np.testing.assert_allclose(covariance, expected, rtol=0.15, atol=2e-6)
+    # What seeds add is known.
+    expected += _SEED_DEVIATION**2 * np.eye(3)
+    np.testing.assert_allclose(covariance, expected, rtol=0.15, atol=3e-5)
 
 
 @pytest.mark.parametrize("n_rows", [500, 8000])

@@ -47,7 +47,7 @@ class ValidationMetric(Protocol):
         merits : ndarray of shape (n_candidates,)
             NaN where a candidate has none.
         covariance : ndarray of shape (n_candidates, n_candidates)
-            Over draws of the validation rows.
+            Over draws of the validation rows and of seeds.
         """
 
     def temperature(self, predictions: np.ndarray) -> float:
