@@ -133,8 +133,8 @@ def group(
     Returns
     -------
     list of list of int
-        Positions in ``architectures``, the dearest stack first: the order in which
-        workers should begin.
+        Positions in ``architectures``, the most expensive stack first: the order in
+        which workers should begin.
     """
 
     def cost_of(stack: Sequence[int]) -> float:
