@@ -149,10 +149,10 @@ class NASMLPClassifier(ClassifierMixin, BaseNASMLP):
         several, and thus a little optimistic; and of one network trained on a part of
         the rows, and thus a little pessimistic.
     score_bound_ : float
-        With probability 0.95 the chosen finalist's accuracy on rows like these is not
-        below this. Hoeffding's bound over all trials and finalists (appendix B.3 of
-        [1]_): it assumes nothing of the data, and is loose. NaN where `scoring` is not
-        the accuracy.
+        With probability 0.95 over the draw of the validation rows, the accuracy of the
+        chosen finalist's networks is not below this: a union over all that could have
+        been chosen, hence loose. NaN where `scoring` is not the accuracy, without
+        finalists, with `n_iter_no_change` or with `max_time`.
     best_index_ : int
         The row of `search_results_` that was chosen.
     search_results_ : dict of ndarray
