@@ -47,6 +47,7 @@ class BaseNASMLP(BaseEstimator):
             self.__dict__.clear()
             self.__dict__.update(before)
             raise
+        # From here on nothing can fail: an estimator is never half an old one.
         self._forget(before)
         self._publish(result)
         self.device_ = str(device)
@@ -60,6 +61,7 @@ class BaseNASMLP(BaseEstimator):
         from sknas._fit.stages import Fit
         from sknas._fit.validation import check_table
 
+        # What is cheap to check comes first, and all of it before any training.
         settings = read_settings(self)
         device = resolve_device(self.device)
         table = check_table(self, X, reset=True)
@@ -72,6 +74,7 @@ class BaseNASMLP(BaseEstimator):
         """Delete what an earlier fit has left, but for what X has just been given."""
         parameters = self.get_params(deep=False)
         for name in set(before) - set(parameters):
+            # `n_features_in_` and `feature_names_in_` are of this fit already.
             if name.endswith("_") and not name.endswith("_in_"):
                 delattr(self, name)
 
@@ -103,6 +106,7 @@ class BaseNASMLP(BaseEstimator):
             "refit_time_": result.refit_time,
             "interrupted_": result.interrupted_stage,
         }
+        # What `MLPClassifier` publishes of its one network.
         strongest = result.ensemble.members[0]
         attributes["coefs_"] = strongest.coefs
         attributes["intercepts_"] = strongest.intercepts

@@ -51,6 +51,7 @@ class Budget:
 
     def share(self, fraction: float) -> Budget:
         """Return a budget of a fraction of the seconds that are left, from now on."""
+        # Infinity times a fraction is infinity: no limit stays none.
         return self.at_most(fraction * self.seconds_left())
 
     def at_most(self, seconds: float) -> Budget:

@@ -50,6 +50,8 @@ class Refit:
     def _training_settings(self) -> TrainingSettings:
         """Return the epochs that were best for the finalist, on its own schedule."""
         schedule = epochs = self._settings.max_iter
+        # A trial without finalists was trained for a few epochs: these say nothing of
+        # how long the refit should be.
         if self._choice.position is not None:
             schedule = self._choice.max_iter
             epochs = self._choice.evaluation.best_iter
@@ -77,6 +79,7 @@ class Refit:
         candidate = self._choice.evaluation.candidate
         inherited = None
         if self._settings.refit == "fine-tune":
+            # One set of weights for each fold; the copies take them in turn.
             given = self._choice.evaluation.weights
             n_copies = self._settings.n_ensemble
             inherited = [given[i % len(given)] for i in range(n_copies)]
@@ -85,6 +88,8 @@ class Refit:
 
     def networks(self) -> Evaluation:
         """Return what has been trained on all rows, else the networks of the choice."""
+        # After an interrupt some copies may be finished: they have seen all rows, which
+        # the networks of the choice have not.
         trained = self._trained or self._evaluator.partial().get(0)
         if trained is None or not trained.weights:
             return self._choice.evaluation

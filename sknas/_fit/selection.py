@@ -100,6 +100,8 @@ class Selection:
         if not self._settings.n_finalists:
             return
         self._progress.stage("training the finalists again")
+        # Step 1: every finalist in the encoding of the search, the short trainings first:
+        # should the time be over, there is something to choose from.
         lengths = self._settings.lengths()
         view = self._workbench.search_view
         for number, max_iter in enumerate(lengths):
@@ -109,6 +111,7 @@ class Selection:
             self._train(self._ranked(), view, max_iter, share)
         if not self.finalists:
             return
+        # Step 2: the best of them in each other encoding.
         choice = self.choice()
         for other in list(self._workbench.views)[1:]:
             if not budget.is_over():
@@ -118,6 +121,7 @@ class Selection:
         """Return the best trials, the first architecture among two or more."""
         n = self._settings.n_finalists
         ranked = self._searcher.history.best_first()[:n]
+        # What the others have to beat must be measured as they are.
         if self._incumbent_trial is not None and n > 1 and 0 not in ranked:
             ranked[-1] = 0
         return ranked
@@ -144,6 +148,7 @@ class Selection:
         trained: dict[int, Finalist] = {}
         try:
             for position, evaluation in evaluator.evaluate(requests, budget):
+                # Of a finalist that lacks a network, not all validation rows are known.
                 if evaluation.predictions is None or not evaluation.is_complete:
                     continue
                 index = indices[position]
@@ -184,10 +189,12 @@ class Selection:
         trained in another encoding too, the better of the two is.
         """
         view = self._workbench.search_view
+        # Positions are those in `finalists`.
         positions = [i for i, f in enumerate(self.finalists) if f.view == view]
         if not positions:
             return self.best_trial()
         chosen = positions[self._best(positions, self._incumbent(positions))]
+        # The same trial and length in all encodings that it was trained in.
         trial = self.finalists[chosen].index, self.finalists[chosen].max_iter
         same = [
             position

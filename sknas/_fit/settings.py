@@ -74,6 +74,7 @@ class FitSettings:
         """Return how many splits the finalists of a table of so many rows have."""
         if not isinstance(self.n_splits, str):
             return self.n_splits
+        # 'auto': as many as measure on enough rows, if there are as many to measure on.
         rows_of_split = max(self.validation_fraction * n_rows, 1)
         enough = math.ceil(_ENOUGH_VALIDATION_ROWS / rows_of_split)
         return min(enough, _most_splits(self.validation_fraction), _MAX_SPLITS)
@@ -100,6 +101,8 @@ def read_settings(estimator: Any) -> FitSettings:
     space = _space(estimator)
     _check_epoch_fractions(estimator)
     _check_n_splits(estimator)
+    # Settings are filled by the names of their fields, so that a parameter is written
+    # where it is declared and where it acts, and nowhere in between.
     parameters = estimator.get_params(deep=False)
     search_iter = {
         "max_iter": estimator.search_epochs,

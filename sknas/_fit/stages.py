@@ -100,6 +100,7 @@ class Fit:
         if sample is not None:
             X, given_X = safe_indexing(X, sample), safe_indexing(given_X, sample)
             task = task.subset(sample)
+        # Rows of each fold, the same for the search and the selection.
         self._task = task
         self._splits = task.split(
             settings.validation_fraction,
@@ -112,6 +113,7 @@ class Fit:
             task.metric(settings.scoring, given_X, rows)
             for rows in (validation_rows[0], np.concatenate(validation_rows))
         )
+        # A scorer that does not suit the target fails here, before any training.
         self._search_metric.check()
         self._X = X
         self._stage = "search"
@@ -133,12 +135,14 @@ class Fit:
         started = time.monotonic()
         refit_started = None
         try:
+            # The caller may be inside of inference mode, in which nothing is trained.
             with torch.inference_mode(mode=False):
                 self._search()
                 self._select()
                 refit_started = time.monotonic()
                 self._train_choice()
         except KeyboardInterrupt as interrupt:
+            # Nothing to publish; else it is raised again when that is done.
             if self._searcher.best is None:
                 raise
             self._interrupt = interrupt
@@ -160,6 +164,7 @@ class Fit:
             device=self._device,
             n_jobs=settings.n_jobs,
         )
+        # The encoded table is all that is needed from now on.
         del self._X
         n_trials = settings.search.n_rounds * settings.search.n_architectures
         self._progress = Progress(n_trials, settings.verbose)
@@ -227,6 +232,7 @@ class Fit:
         networks = choice.evaluation
         if self._refit is not None:
             networks = self._refit.networks()
+        # Networks see the columns of their view alone; nothing else need be encoded.
         encoder = self._workbench.encoder
         encoder.restrict(choice.view)
         ensemble = FittedEnsemble(

@@ -143,6 +143,7 @@ def affordable_rows(
     n_rows = task.n_rows
     if not budget.is_limited or n_rows <= 2 * _PROBED_ROWS:
         return None
+    # Step 1: encode a few rows to find out what one costs.
     rows = np.random.default_rng(random_state).permutation(n_rows)
     probed = rows[:_PROBED_ROWS]
     start = time.monotonic()
@@ -150,6 +151,7 @@ def affordable_rows(
         safe_indexing(X, probed), task.y[probed]
     )
     table.all_rows()
+    # Step 2: take as many, in the order of the permutation, as there is time for.
     seconds_per_row = (time.monotonic() - start) / len(probed)
     affordable = _ENCODING_SHARE * max(budget.seconds_left(), 0.0) / seconds_per_row
     n_affordable = max(int(affordable), _PROBED_ROWS)

@@ -35,6 +35,7 @@ class SearchHistory:
         self.rounds: list[Mapping[str, object]] = []
         self.finalists: list[FinalistRecord] = []
         self._journal = MemoryJournal() if journal is None else journal
+        # What an earlier search has written is where this one goes on.
         for record in self._journal:
             self._take(record)
 

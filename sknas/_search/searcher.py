@@ -142,6 +142,7 @@ class AskTellSearcher:
         seconds_of_last = 0.0
         for number in range(self.settings.n_rounds):
             start = time.perf_counter()
+            # A round that would not end in time would be trained in vain.
             if number and seconds_of_last > budget.seconds_left():
                 break
             if not self._try_round(number, budget):
@@ -171,6 +172,7 @@ class AskTellSearcher:
         given = self._propose(is_first=number == 0)
         if not given:
             return False
+        # In the strategy's own form for it, in one form for everything else.
         proposals = [_as_proposal(each) for each in given]
         predicted = self._predict(given)
         trainer = self._problem.evaluator.trainer
@@ -189,6 +191,7 @@ class AskTellSearcher:
             # there was before an interrupt or an error.
             done = sorted(trials)
             self._record([trials[i] for i in done], [evaluations[i] for i in done])
+        # With the rewards that failures were given when they were recorded.
         told = self.history.trials[len(self.history) - len(trials) :]
         is_complete = len(trials) == len(given)
         if is_complete:
@@ -206,6 +209,7 @@ class AskTellSearcher:
         if is_first and first is not None:
             given.append(first)
             self._seen.add(_as_proposal(first))
+        # Trial 0 is one of the first round's; the strategy may be asked for none.
         n = self.settings.n_architectures - len(given)
         asked = self.strategy.ask(n)
         self._check_asked(asked, n)
@@ -251,6 +255,7 @@ class AskTellSearcher:
 
     def _request(self, proposal: Proposal) -> Request:
         candidate = proposal.candidate
+        # One list of weights for each fold; empty without weight sharing.
         inherited = [store.retrieve(candidate.architecture) for store in self._stores]
         return Request(
             candidate,
@@ -288,6 +293,7 @@ class AskTellSearcher:
         self, trials: Sequence[Trial], evaluations: Sequence[Evaluation]
     ) -> None:
         """Append a finished round and write its weights to the stores, in its order."""
+        # A failure is told the worst reward known; its own is not finite.
         known = [t.reward for t in (*self.history.trials, *trials)]
         worst = min(r for r in (*known, self._guess) if math.isfinite(r))
         for trial, evaluation in zip(trials, evaluations, strict=True):
@@ -309,6 +315,7 @@ class AskTellSearcher:
         seconds_training: float,
     ) -> None:
         scores = [trial.score for trial in trials if trial.status == TRAINED]
+        # Where a strategy's figure has the name of one of ours, ours stays.
         report: Mapping[str, object] = getattr(self.strategy, "report", dict)() or {}
         figures = {
             "round": number,
