@@ -100,8 +100,8 @@ class Selection:
         if not self._settings.n_finalists:
             return
         self._progress.stage("training the finalists again")
-        # Step 1: every finalist in the encoding of the search, the short trainings first:
-        # should the time be over, there is something to choose from.
+        # Step 1: every finalist in the encoding of the search. Short trainings come
+        # first: should the time be over, there is something to choose from.
         lengths = self._settings.lengths()
         view = self._workbench.search_view
         for number, max_iter in enumerate(lengths):
