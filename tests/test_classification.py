@@ -5,6 +5,7 @@ from sklearn.exceptions import DataConversionWarning
 
 from sknas import NASMLPClassifier
 from sknas._tasks.classification import Classification
+from sknas._tasks.splits import SplitSettings
 
 ESTIMATOR = NASMLPClassifier()
 
@@ -115,7 +116,7 @@ def test_two_classes_have_one_sigmoid_unit_others_a_softmax():
 
 def test_a_split_is_stratified_by_class():
     task = _task(np.repeat([7, 8], [80, 20]))
-    splits = task.split(0.25, 0, 2)
+    splits = task.split(SplitSettings(0.25, 2), 0)
     assert len(splits) == 2
     for _, validation in splits:
         assert np.bincount(task.y[validation]).tolist() == [20, 5]

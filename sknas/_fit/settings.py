@@ -6,7 +6,6 @@ the name of the parameter that it comes from.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
 from numbers import Real
@@ -20,11 +19,7 @@ from sknas._search.searcher import SearchSettings
 from sknas._search.strategies import STRATEGIES, SearchStrategy
 from sknas._sklearn import InvalidParameterError
 from sknas._space import ACTIVATIONS, Architecture, SearchSpace, canonical_activation
-
-# Architectures differ by a percent or less: the standard error of an accuracy of 0.9
-# measured on so many rows is one percent, of the difference of two networks half.
-_ENOUGH_VALIDATION_ROWS = 1000
-_MAX_SPLITS = 5
+from sknas._tasks.splits import SplitSettings
 
 
 @dataclass(frozen=True)
@@ -58,6 +53,7 @@ class FitSettings:
     space: SearchSpace
     strategy: SearchStrategy
     first_architecture: Architecture | None
+    splits: SplitSettings
     search: SearchSettings
     selection: SelectionSettings
     refit: RefitSettings
@@ -65,19 +61,8 @@ class FitSettings:
     training: TrainingSettings
     encoding: str
     scoring: str | Callable[..., float] | None
-    validation_fraction: float
-    n_splits: int | str
     n_jobs: int | None
     verbose: bool | int
-
-    def n_folds(self, n_rows: int) -> int:
-        """Return how many splits the finalists of a table of so many rows have."""
-        if not isinstance(self.n_splits, str):
-            return self.n_splits
-        # 'auto': as many as measure on enough rows, if there are as many to measure on.
-        rows_of_split = max(self.validation_fraction * n_rows, 1)
-        enough = math.ceil(_ENOUGH_VALIDATION_ROWS / rows_of_split)
-        return min(enough, _most_splits(self.validation_fraction), _MAX_SPLITS)
 
 
 def read_settings(estimator: Any) -> FitSettings:
@@ -100,7 +85,6 @@ def read_settings(estimator: Any) -> FitSettings:
     """
     space = _space(estimator)
     _check_epoch_fractions(estimator)
-    _check_n_splits(estimator)
     # Settings are filled by the names of their fields, so that a parameter is written
     # where it is declared and where it acts, and nowhere in between.
     parameters = estimator.get_params(deep=False)
@@ -112,6 +96,7 @@ def read_settings(estimator: Any) -> FitSettings:
         space=space,
         strategy=_strategy(estimator),
         first_architecture=_first_architecture(estimator, space),
+        splits=_splits(estimator, parameters),
         search=_pick(SearchSettings, parameters),
         selection=_pick(SelectionSettings, parameters),
         refit=_pick(RefitSettings, parameters),
@@ -121,8 +106,6 @@ def read_settings(estimator: Any) -> FitSettings:
             for name in (
                 "encoding",
                 "scoring",
-                "validation_fraction",
-                "n_splits",
                 "n_jobs",
                 "verbose",
             )
@@ -206,20 +189,17 @@ def _check_epoch_fractions(estimator: Any) -> None:
         raise invalid(estimator, "epoch_fractions", "numbers in (0, 1], at least one")
 
 
-def _most_splits(validation_fraction: float) -> int:
-    """Return how many splits can validate on different rows."""
-    return max(int(1 / validation_fraction + 1e-9), 1)
-
-
-def _check_n_splits(estimator: Any) -> None:
-    fraction, n_splits = estimator.validation_fraction, estimator.n_splits
-    most = _most_splits(fraction)
-    if not isinstance(n_splits, str) and n_splits > most:
+def _splits(estimator: Any, parameters: dict[str, Any]) -> SplitSettings:
+    settings: SplitSettings = _pick(SplitSettings, parameters)
+    n_splits = settings.n_splits
+    if not isinstance(n_splits, str) and n_splits > settings.most:
         rule = (
             "'auto' or at most 1 / validation_fraction, since the splits validate on "
-            f"different rows: {most} for validation_fraction={fraction}"
+            f"different rows: {settings.most} for "
+            f"validation_fraction={settings.validation_fraction}"
         )
         raise invalid(estimator, "n_splits", rule)
+    return settings
 
 
 def _strategy(estimator: Any) -> SearchStrategy:

@@ -102,11 +102,7 @@ class Fit:
             task = task.subset(sample)
         # Rows of each fold, the same for the search and the selection.
         self._task = task
-        self._splits = task.split(
-            settings.validation_fraction,
-            seeds.seed("split"),
-            settings.n_folds(task.n_rows),
-        )
+        self._splits = task.split(settings.splits, seeds.seed("split"))
         validation_rows = [rows for _, rows in self._splits]
         # The search measures on the first fold, the selection on all of them.
         self._search_metric, self._metric = (

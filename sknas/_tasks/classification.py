@@ -13,7 +13,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sknas._sklearn import safe_indexing
 from sknas._tasks.metric import ClassificationMetric
 from sknas._tasks.outputs import OutputLoss, SigmoidOutput, SoftmaxOutput
-from sknas._tasks.splits import split_rows
+from sknas._tasks.splits import SplitSettings
 from sknas._tasks.task import Scoring
 
 
@@ -98,25 +98,23 @@ class Classification:
         return replace(self, y=self.y[rows])
 
     def split(
-        self, validation_fraction: float, random_state: int, n_splits: int
+        self, settings: SplitSettings, random_state: int
     ) -> list[tuple[np.ndarray, np.ndarray]]:
         """Split the rows into training and validation, stratified by class.
 
         Parameters
         ----------
-        validation_fraction : float
-            Share of each class that is for validation.
+        settings : SplitSettings
+            How often, and how many rows are for validation.
         random_state : int
             Seed.
-        n_splits : int
-            How often, with different validation rows.
 
         Returns
         -------
         list of (training, validation)
-            Positions of rows, one pair a split.
+            Positions of rows, one pair for each split.
         """
-        return split_rows(self.y, validation_fraction, random_state, n_splits)
+        return settings.split(self.y, random_state)
 
     def metric(
         self, scoring: Scoring, X: Any, rows: np.ndarray

@@ -8,6 +8,7 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 
 from sknas._tasks.outputs import OutputLoss
+from sknas._tasks.splits import SplitSettings
 
 #: The name of a scorer, a scorer, or None for the task's own score.
 Scoring: TypeAlias = str | Callable[..., float] | None
@@ -76,9 +77,9 @@ class Task(Protocol):
         """Return the same task with some of its rows."""
 
     def split(
-        self, validation_fraction: float, random_state: int, n_splits: int
+        self, settings: SplitSettings, random_state: int
     ) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Return positions of training and of validation rows, a pair a split."""
+        """Return positions of training and of validation rows, a pair per split."""
 
     def metric(self, scoring: Scoring, X: Any, rows: np.ndarray) -> ValidationMetric:
         """Return the metric of some rows of the table X, as the user gave it."""
