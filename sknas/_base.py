@@ -43,14 +43,14 @@ class BaseNASMLP(BaseEstimator):
         before = dict(self.__dict__)
         try:
             result, device = self._run_stages(X, y, budget)
+            attributes = {**self._attributes(result), "device_": str(device)}
         except BaseException:
             self.__dict__.clear()
             self.__dict__.update(before)
             raise
-        # From here on nothing can fail: an estimator is never half an old one.
+        # Everything at once: an estimator is never half an old one.
         self._forget(before)
-        self._publish(result)
-        self.device_ = str(device)
+        self.__dict__.update(attributes)
         if result.interrupt is not None:
             raise result.interrupt
 
@@ -78,10 +78,12 @@ class BaseNASMLP(BaseEstimator):
             if name.endswith("_") and not name.endswith("_in_"):
                 delattr(self, name)
 
-    def _publish(self, result: FitResult) -> None:
-        """Set the fitted attributes."""
+    def _attributes(self, result: FitResult) -> dict[str, Any]:
+        """Return the fitted attributes."""
         choice, networks, history = result.choice, result.networks, result.history
-        attributes = {
+        # What `MLPClassifier` publishes of its one network.
+        strongest = result.ensemble.members[0]
+        return {
             **result.task.attributes(),
             "encoder_": result.encoder,
             "search_results_": history.trials_to_dict(),
@@ -96,7 +98,7 @@ class BaseNASMLP(BaseEstimator):
             "out_activation_": result.ensemble.out_activation,
             "n_outputs_": result.task.output.n_outputs,
             "n_iter_": networks.n_iter,
-            "t_": networks.n_iter * networks.networks[0].n_rows,
+            "t_": networks.n_iter * networks.trained[0].n_rows,
             "loss_curve_": networks.loss_curve,
             "loss_": networks.loss_curve[-1],
             "best_loss_": min(networks.loss_curve),
@@ -105,13 +107,10 @@ class BaseNASMLP(BaseEstimator):
             "search_time_": result.search_time,
             "refit_time_": result.refit_time,
             "interrupted_": result.interrupted_stage,
+            "coefs_": strongest.coefs,
+            "intercepts_": strongest.intercepts,
+            "n_layers_": len(strongest.coefs) + 1,
         }
-        # What `MLPClassifier` publishes of its one network.
-        strongest = result.ensemble.members[0]
-        attributes["coefs_"] = strongest.coefs
-        attributes["intercepts_"] = strongest.intercepts
-        attributes["n_layers_"] = len(strongest.coefs) + 1
-        self.__dict__.update(attributes)
 
     def _log_probabilities(self, X: Any) -> np.ndarray:
         """Predict the logarithms of the classes' probabilities."""

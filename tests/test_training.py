@@ -454,7 +454,7 @@ def test_children_with_settings_of_their_own_are_bit_equal_alone_and_stacked(
 
 
 def test_epochs_of_a_job_go_before_its_settings():
-    job = TrainingJob(ARCHITECTURE, 1, settings=(("max_iter", 3.0),), epochs=2)
+    job = TrainingJob(ARCHITECTURE, 1, settings=(("alpha", 0.5),), epochs=2)
     assert train_stack(_make_data(), [job], SETTINGS, 2, CPU)[0].n_iter == 2
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -96,25 +96,30 @@ class Evaluation:
         return max(network.n_iter for network in self.networks)
 
     @property
+    def trained(self) -> list[TrainingResult]:
+        """The networks that did not fail."""
+        return [network for network in self.networks if not network.failed]
+
+    @property
     def best_iter(self) -> int:
         """The best epoch: the median over the networks that did not fail."""
-        epochs = [n.best_iter for n in self.networks if not n.failed]
+        epochs = [network.best_iter for network in self.trained]
         return round(float(np.median(epochs))) if epochs else 0
 
     @property
     def weights(self) -> list[list[Weights]]:
         """Weights of each network that did not fail."""
-        return [network.weights for network in self.networks if not network.failed]
+        return [network.weights for network in self.trained]
 
     @property
     def loss_curve(self) -> list[float]:
-        """Training loss of each epoch that all networks had, averaged over them."""
-        return _mean_curve([network.loss_curve for network in self.networks])
+        """Training loss of each epoch that all trained networks had, averaged."""
+        return _mean_curve([network.loss_curve for network in self.trained])
 
     @property
     def validation_scores(self) -> list[float]:
         """Validation scores, in the same way."""
-        return _mean_curve([network.validation_scores for network in self.networks])
+        return _mean_curve([network.validation_scores for network in self.trained])
 
 
 def _mean_curve(curves: Sequence[Sequence[float]]) -> list[float]:
@@ -142,7 +147,7 @@ class Evaluator:
 
     def evaluate(
         self, requests: Sequence[Request], budget: Budget = _UNLIMITED
-    ) -> Iterator[tuple[int, Evaluation]]:
+    ) -> Generator[tuple[int, Evaluation], None, None]:
         """Train all networks of each request; yield its position and evaluation.
 
         A request is evaluated as soon as all of its networks are trained. When the

@@ -60,7 +60,6 @@ _JOB_SETTINGS: dict[str, tuple[Callable[[float | str], float | str], bool]] = {
     "alpha": (float, False),
     "label_smoothing": (float, False),
     "dropout": (float, False),
-    "max_iter": (int, False),
     "batch_size": (int, True),
     "solver": (str, True),
     "learning_rate": (str, True),

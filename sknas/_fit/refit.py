@@ -5,13 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 
 from sknas._budget import Budget
-from sknas._engine.evaluator import Evaluation, Request
+from sknas._engine.evaluator import Evaluation, Evaluator, Request
 from sknas._engine.jobs import TrainingSettings
 from sknas._fit.selection import Choice
 from sknas._fit.settings import RefitSettings
 from sknas._fit.workbench import Workbench
 from sknas._search.searcher import Problem
 from sknas._warnings import warn
+
+# Of the seconds that a network of the choice took, what one of the refit should have at
+# least: trained for less, it would be worse than that network.
+_WORTHWHILE = 0.75
 
 
 class Refit:
@@ -41,33 +45,20 @@ class Refit:
     ) -> None:
         self._choice, self._problem = choice, problem
         self._settings, self._training = settings, training
-        data = workbench.all_rows(choice.view)
-        self._evaluator = workbench.evaluator(
-            [data], self._training_settings(), settings.n_ensemble
-        )
+        self._workbench = workbench
+        self._evaluator: Evaluator | None = None
         self._trained: Evaluation | None = None
-
-    def _training_settings(self) -> TrainingSettings:
-        """Return the epochs that were best for the finalist, on its own schedule."""
-        schedule = epochs = self._settings.max_iter
-        # A trial without finalists was trained for a few epochs: these say nothing of
-        # how long the refit should be.
-        if self._choice.position is not None:
-            schedule = self._choice.max_iter
-            epochs = self._choice.evaluation.best_iter
-        self._epochs = epochs
-        return replace(
-            self._training,
-            max_iter=epochs,
-            schedule_iter=schedule,
-            n_iter_no_change=None,
-        )
 
     def run(self, budget: Budget) -> None:
         """Train the networks, or as many of them as there is time for."""
-        if budget.is_over():
+        n_copies = self._n_affordable(budget)
+        if not n_copies:
             return
-        for _, evaluation in self._evaluator.evaluate([self._request()], budget):
+        training = self._training_settings()
+        data = self._workbench.all_rows(self._choice.view)
+        self._evaluator = self._workbench.evaluator([data], training, n_copies)
+        request = self._request(n_copies, training.max_iter)
+        for _, evaluation in self._evaluator.evaluate([request], budget):
             self._trained = evaluation
         if self._trained is not None and not self._trained.weights:
             warn(
@@ -75,22 +66,53 @@ class Refit:
                 "networks that were trained for the choice predict in their place."
             )
 
-    def _request(self) -> Request:
+    def _n_affordable(self, budget: Budget) -> int:
+        """Return how many networks there is time for; none would be the better."""
+        if not budget.is_limited:
+            return self._settings.n_ensemble
+        networks = self._choice.evaluation.networks
+        seconds = sum(network.time for network in networks) / len(networks)
+        seconds *= _WORTHWHILE * self._length() / max(networks[0].n_iter, 1)
+        affordable = max(budget.seconds_left(), 0.0) / max(seconds, 1e-9)
+        return int(min(affordable, self._settings.n_ensemble))
+
+    def _length(self) -> int:
+        """Return how many epochs a network is trained for."""
+        # A trial without finalists was trained for a few epochs: these say nothing of
+        # how long the refit should be.
+        if self._choice.position is None:
+            return self._settings.max_iter
+        return max(self._choice.evaluation.best_iter, 1)
+
+    def _training_settings(self) -> TrainingSettings:
+        """Return the epochs that were best for the finalist, on its own schedule."""
+        schedule = self._length()
+        if self._choice.position is not None:
+            schedule = self._choice.max_iter
+        return replace(
+            self._training,
+            max_iter=self._length(),
+            schedule_iter=schedule,
+            n_iter_no_change=None,
+        )
+
+    def _request(self, n_copies: int, epochs: int) -> Request:
         candidate = self._choice.evaluation.candidate
         inherited = None
         if self._settings.refit == "fine-tune":
             # One set of weights for each fold; the copies take them in turn.
             given = self._choice.evaluation.weights
-            n_copies = self._settings.n_ensemble
             inherited = [given[i % len(given)] for i in range(n_copies)]
         seed = self._problem.seed("refit", candidate)
-        return Request(candidate, seed, inherited, epochs=self._epochs)
+        return Request(candidate, seed, inherited, epochs=epochs)
 
     def networks(self) -> Evaluation:
         """Return what has been trained on all rows, else the networks of the choice."""
-        # After an interrupt some copies may be finished: they have seen all rows, which
-        # the networks of the choice have not.
-        trained = self._trained or self._evaluator.partial().get(0)
+        trained = self._trained
+        if trained is None and self._evaluator is not None:
+            # After an interrupt some copies may be finished: they have seen all rows,
+            # which the networks of the choice have not.
+            trained = self._evaluator.partial().get(0)
         if trained is None or not trained.weights:
             return self._choice.evaluation
         return trained

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 
 from sknas._budget import Budget
@@ -147,15 +148,16 @@ class Selection:
         evaluator = self._workbench.evaluator(self._workbench.folds(view), settings)
         trained: dict[int, Finalist] = {}
         try:
-            for position, evaluation in evaluator.evaluate(requests, budget):
-                # Of a finalist that lacks a network, not all validation rows are known.
-                if evaluation.predictions is None or not evaluation.is_complete:
-                    continue
-                index = indices[position]
-                score = self._metric.score(evaluation.predictions)
-                trained[index] = Finalist(index, view, max_iter, evaluation, score)
-                n_trained = f"{len(trained)} of {len(requests)}"
-                self._progress.stage(f"finalist {n_trained} trained")
+            with closing(evaluator.evaluate(requests, budget)) as outcomes:
+                for position, evaluation in outcomes:
+                    # Of one that lacks a network, not all validation rows are known.
+                    if evaluation.predictions is None or not evaluation.is_complete:
+                        continue
+                    index = indices[position]
+                    score = self._metric.score(evaluation.predictions)
+                    trained[index] = Finalist(index, view, max_iter, evaluation, score)
+                    n_trained = f"{len(trained)} of {len(requests)}"
+                    self._progress.stage(f"finalist {n_trained} trained")
         finally:
             # In the order of the ranking, whichever was trained first.
             for index in indices:

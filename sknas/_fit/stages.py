@@ -128,15 +128,14 @@ class Fit:
             If there was an interrupt before the first trial was recorded.
         """
         self._prepare()
-        started = time.monotonic()
-        refit_started = None
+        self._times = [time.monotonic()]
         try:
             # The caller may be inside of inference mode, in which nothing is trained.
             with torch.inference_mode(mode=False):
                 self._search()
                 self._select()
-                refit_started = time.monotonic()
                 self._train_choice()
+            return self._result()
         except KeyboardInterrupt as interrupt:
             # Nothing to publish; else it is raised again when that is done.
             if self._searcher.best is None:
@@ -144,9 +143,7 @@ class Fit:
             self._interrupt = interrupt
         finally:
             self._progress.close()
-        ended = time.monotonic()
-        refit_started = ended if refit_started is None else refit_started
-        return self._result(refit_started - started, ended - refit_started)
+        return self._result()
 
     def _prepare(self) -> None:
         """Encode the table, and set up the stages."""
@@ -164,11 +161,11 @@ class Fit:
         del self._X
         n_trials = settings.search.n_rounds * settings.search.n_architectures
         self._progress = Progress(n_trials, settings.verbose)
-        folds = self._workbench.folds(self._workbench.search_view)
+        # More folds would hardly rank better, and cost as many times as much.
+        folds = self._workbench.folds(self._workbench.search_view, 1)
         self._problem = Problem(
             settings.space,
-            # More folds would hardly rank better, and cost as many times as much.
-            self._workbench.evaluator(folds[:1], settings.training),
+            self._workbench.evaluator(folds, settings.training),
             self._search_metric,
             self._seeds,
             settings.first_architecture,
@@ -202,12 +199,19 @@ class Fit:
     def _train_choice(self) -> None:
         choice = self._choose()
         self._stage = "refit"
+        self._times.append(time.monotonic())
         self._progress.stage(f"refitting {choice.evaluation.architecture}")
         settings = self._settings
         self._refit = Refit(
             choice, self._problem, settings.refit, settings.training, self._workbench
         )
-        self._refit.run(self._budget)
+        try:
+            self._refit.run(self._budget)
+        except Exception as error:  # noqa: BLE001 (what is there predicts)
+            warn(
+                f"The refit ended with {type(error).__name__}: {error}. The networks "
+                "that were trained for the choice predict."
+            )
 
     def _choose(self) -> Choice:
         """Choose once; where the scorer fails now, the best trial of the search."""
@@ -222,8 +226,10 @@ class Fit:
                 self._choice = self._selection.best_trial()
         return self._choice
 
-    def _result(self, search_time: float, refit_time: float) -> FitResult:
-        """Make a fitted ensemble of what there is."""
+    def _result(self) -> FitResult:
+        """Make a fitted ensemble of what there is; may be called again."""
+        # Beginning of the search and, unless it was interrupted, of the refit; the end.
+        times = [*self._times[:2], time.monotonic()]
         choice = self._choose()
         networks = choice.evaluation
         if self._refit is not None:
@@ -244,8 +250,8 @@ class Fit:
             networks=networks,
             ensemble=ensemble,
             score_bound=self._score_bound(choice),
-            search_time=search_time,
-            refit_time=refit_time,
+            search_time=times[1] - times[0],
+            refit_time=times[-1] - times[1],
             interrupt=self._interrupt,
             interrupted_stage=None if self._interrupt is None else self._stage,
         )
@@ -267,9 +273,12 @@ class Fit:
         must the clock.
         """
         selection = self._settings.selection
+        # Candidates with settings of their own are more than can be counted.
+        trials = self._searcher.history.trials
+        has_settings = any(trial.candidate.settings for trial in trials)
         is_known = self._metric.is_accuracy and choice.position is not None
         stops = selection.n_iter_no_change is not None or self._budget.is_limited
-        if not is_known or stops:
+        if not is_known or stops or has_settings:
             return math.nan
         # Everything that could have been chosen, whether or not it was tried.
         n_candidates = self._settings.space.n_architectures

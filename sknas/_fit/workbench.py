@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -72,8 +73,9 @@ class Workbench:
         self.search_view = next(iter(self.views))
         self._task, self._splits = task, splits
         self._seeds, self._device, self._n_jobs = seeds, device, n_jobs
-        # The folds as the search sees them; another view is cut from them.
-        self._folds = [self._fold(*rows) for rows in splits]
+        # The folds as the search sees them, as far as they have been asked for; another
+        # view is cut from them.
+        self._folds: dict[int, TrainingData] = {}
 
     def _fold(self, rows: np.ndarray, validation_rows: np.ndarray) -> TrainingData:
         """Encode a fold: what is learned from y comes from its training rows alone."""
@@ -83,11 +85,15 @@ class Workbench:
             X, y[rows], self._task.output, X_validation, y[validation_rows]
         )
 
-    def folds(self, view: str) -> list[TrainingData]:
-        """Return the folds, in the encoding of that name."""
+    def folds(self, view: str, n_folds: int | None = None) -> list[TrainingData]:
+        """Return the first folds, or all, in the encoding of that name."""
+        for number, rows in enumerate(self._splits[:n_folds]):
+            if number not in self._folds:
+                self._folds[number] = self._fold(*rows)
+        folds = [self._folds[number] for number in range(len(self._splits[:n_folds]))]
         if view == self.search_view:
-            return self._folds
-        return [self._cut(fold, view) for fold in self._folds]
+            return folds
+        return [self._cut(fold, view) for fold in folds]
 
     def all_rows(self, view: str) -> TrainingData:
         """Return all rows, for the refit."""
@@ -147,9 +153,12 @@ def affordable_rows(
     rows = np.random.default_rng(random_state).permutation(n_rows)
     probed = rows[:_PROBED_ROWS]
     start = time.monotonic()
-    table = TableEncoder(encoding, random_state).fit_table(
-        safe_indexing(X, probed), task.y[probed]
-    )
+    with warnings.catch_warnings():
+        # What there is to be told of the table is told when it is encoded.
+        warnings.simplefilter("ignore")
+        table = TableEncoder(encoding, random_state).fit_table(
+            safe_indexing(X, probed), task.y[probed]
+        )
     table.all_rows()
     # Step 2: take as many, in the order of the permutation, as there is time for.
     seconds_per_row = (time.monotonic() - start) / len(probed)

@@ -6,6 +6,7 @@ import math
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, cast
 
@@ -172,35 +173,45 @@ class AskTellSearcher:
         given = self._propose(is_first=number == 0)
         if not given:
             return False
-        # In the strategy's own form for it, in one form for everything else.
-        proposals = [_as_proposal(each) for each in given]
-        predicted = self._predict(given)
         trainer = self._problem.evaluator.trainer
         seconds_before = trainer.seconds
+        n_before = len(self.history)
+        report: Mapping[str, object] = {}
+        try:
+            self._train(number, given, budget)
+            told = self.history.trials[n_before:]
+            is_complete = len(told) == len(given)
+            # A strategy is told of whole rounds; one that the time ended was the last.
+            if is_complete:
+                # One that asked for candidates or proposals is told of these.
+                architectures = cast("list[Architecture]", given)
+                self.strategy.tell(architectures, [trial.reward for trial in told])
+                report = getattr(self.strategy, "report", dict)() or {}
+        finally:
+            seconds = time.perf_counter() - start, trainer.seconds - seconds_before
+            self._record_round(number, self.history.trials[n_before:], seconds, report)
+        return is_complete
+
+    def _train(self, number: int, given: Sequence[Any], budget: Budget) -> None:
+        """Train what was proposed, and record what came of it.
+
+        In the order of the proposals, whatever came first; all of them, or what there
+        was before an interrupt, an error or the end of the time.
+        """
+        requests = [self._request(_as_proposal(each)) for each in given]
+        predicted = self._predict(given)
         trials: dict[int, Trial] = {}
         evaluations: dict[int, Evaluation] = {}
+        evaluator = self._problem.evaluator
         try:
-            requests = [self._request(proposal) for proposal in proposals]
-            evaluator = self._problem.evaluator
-            for position, evaluation in evaluator.evaluate(requests, budget):
-                trial = self._trial(number, evaluation, predicted[position])
-                trials[position], evaluations[position] = trial, evaluation
-                self._show(trial, trials.values())
+            with closing(evaluator.evaluate(requests, budget)) as outcomes:
+                for position, evaluation in outcomes:
+                    trial = self._trial(number, evaluation, predicted[position])
+                    trials[position], evaluations[position] = trial, evaluation
+                    self._show(trial, trials.values())
         finally:
-            # In the order of the proposals, whatever came first; all of them, or what
-            # there was before an interrupt or an error.
             done = sorted(trials)
             self._record([trials[i] for i in done], [evaluations[i] for i in done])
-        # With the rewards that failures were given when they were recorded.
-        told = self.history.trials[len(self.history) - len(trials) :]
-        is_complete = len(trials) == len(given)
-        if is_complete:
-            # A strategy that asked for candidates or proposals is told of these.
-            architectures = cast("list[Architecture]", given)
-            self.strategy.tell(architectures, [trial.reward for trial in told])
-        seconds_training = trainer.seconds - seconds_before
-        self._record_round(number, told, time.perf_counter() - start, seconds_training)
-        return is_complete
 
     def _propose(self, *, is_first: bool) -> list[Architecture | Candidate | Proposal]:
         """Ask for what a round tries, and keep what is new."""
@@ -311,20 +322,25 @@ class AskTellSearcher:
         self,
         number: int,
         trials: Sequence[Trial],
-        seconds: float,
-        seconds_training: float,
+        seconds: tuple[float, float],
+        report: Mapping[str, object],
     ) -> None:
+        """Record figures about a round that has trials.
+
+        ``seconds`` are those of the round, and of the training in it.
+        """
+        if not trials:
+            return
         scores = [trial.score for trial in trials if trial.status == TRAINED]
-        # Where a strategy's figure has the name of one of ours, ours stays.
-        report: Mapping[str, object] = getattr(self.strategy, "report", dict)() or {}
         figures = {
             "round": number,
             "n_trials": len(trials),
             "mean_score": float(np.mean(scores)) if scores else math.nan,
             "best_score": max(scores, default=math.nan),
-            "time": seconds,
-            "time_children": seconds_training,
+            "time": seconds[0],
+            "time_children": seconds[1],
         }
+        # Where a strategy's figure has the name of one of ours, ours stays.
         self.history.record(Round({**report, **figures}))
         self.progress.round(
             number + 1,

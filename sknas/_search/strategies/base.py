@@ -44,7 +44,7 @@ class SearchStrategy(BaseEstimator):
     returns one expected reward each, to be recorded as ``predicted_score``;
     ``report()`` returns a dict of figures, to be recorded with the round. ``ask`` of
     such an object may return candidates (an architecture with settings of its own) or
-    proposals (a candidate, with the epochs and folds to evaluate it with) in place of
+    proposals (a candidate with the epochs to train it for) in place of
     architectures, and ``tell`` is then given the same. This class handles
     architectures only.
 
