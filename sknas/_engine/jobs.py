@@ -127,11 +127,37 @@ class TrainingJob:
                     f"Got {name!r} instead."
                 )
             convert, _ = _JOB_SETTINGS[name]
-            changes[name] = convert(value)
+            try:
+                changes[name] = convert(value)
+            except (TypeError, ValueError):
+                raise _invalid(name, value) from None
+            if not _is_allowed(name, changes[name]):
+                raise _invalid(name, value)
         if self.epochs is not None:
             changes["max_iter"] = self.epochs
         # The names and types of the changes are those of the table.
         return replace(settings, **changes) if changes else settings  # type: ignore[arg-type]
+
+
+def _is_allowed(name: str, value: float | str) -> bool:
+    """Tell whether a job may have this value: the rules are the estimator's."""
+    if isinstance(value, str):
+        choices = {"solver": ("adamw", "adam"), "learning_rate": ("cosine", "constant")}
+        return value in choices[name]
+    if not math.isfinite(value):
+        return False
+    if name in ("dropout", "label_smoothing"):
+        return 0 <= value < 1
+    if name in ("max_iter", "batch_size"):
+        return value >= 1
+    return value > 0 if name == "learning_rate_init" else value >= 0
+
+
+def _invalid(name: str, value: float | str) -> ValueError:
+    return ValueError(
+        f"The setting {name!r} of a candidate must be a value that the parameter of "
+        f"the estimator may have, other than 'auto'. Got {value!r} instead."
+    )
 
 
 def shared_settings(settings: TrainingSettings) -> tuple[object, ...]:
