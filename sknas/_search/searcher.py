@@ -20,7 +20,14 @@ from sknas._search.history import SearchHistory
 from sknas._search.journal import FAILED, TRAINED, Round, Trial
 from sknas._search.strategies import SearchStrategy
 from sknas._search.weight_store import BigramWeightStore
-from sknas._space import Architecture, Candidate, Proposal, SearchSpace
+from sknas._space import (
+    Architecture,
+    Candidate,
+    Proposal,
+    Proposed,
+    SearchSpace,
+    as_proposal,
+)
 from sknas._tasks.task import ValidationMetric
 from sknas._warnings import warn
 
@@ -198,7 +205,7 @@ class AskTellSearcher:
         In the order of the proposals, whatever came first; all of them, or what there
         was before an interrupt, an error or the end of the time.
         """
-        requests = [self._request(_as_proposal(each)) for each in given]
+        requests = [self._request(as_proposal(each)) for each in given]
         predicted = self._predict(given)
         trials: dict[int, Trial] = {}
         evaluations: dict[int, Evaluation] = {}
@@ -213,19 +220,19 @@ class AskTellSearcher:
             done = sorted(trials)
             self._record([trials[i] for i in done], [evaluations[i] for i in done])
 
-    def _propose(self, *, is_first: bool) -> list[Architecture | Candidate | Proposal]:
+    def _propose(self, *, is_first: bool) -> list[Proposed]:
         """Ask for what a round tries, and keep what is new."""
-        given: list[Architecture | Candidate | Proposal] = []
+        given: list[Proposed] = []
         first = self._problem.first_architecture
         if is_first and first is not None:
             given.append(first)
-            self._seen.add(_as_proposal(first))
+            self._seen.add(as_proposal(first))
         # Trial 0 is one of the first round's; the strategy may be asked for none.
         n = self.settings.n_architectures - len(given)
         asked = self.strategy.ask(n)
         self._check_asked(asked, n)
         for each in asked:
-            proposal = _as_proposal(each)
+            proposal = as_proposal(each)
             if proposal not in self._seen:
                 self._seen.add(proposal)
                 given.append(each)
@@ -245,7 +252,7 @@ class AskTellSearcher:
                 f"Got {asked!r} instead."
             )
         for each in asked:
-            proposal = _as_proposal(each)
+            proposal = as_proposal(each)
             if proposal.candidate.architecture not in self._problem.space:
                 raise ValueError(
                     f"{caller} must return architectures of the space that it was set "
@@ -364,17 +371,3 @@ class AskTellSearcher:
             f"{settings.weight_decay}); if the memory was full, leave out the largest "
             "layer_widths."
         )
-
-
-def _as_proposal(given: Architecture | Candidate | Proposal) -> Proposal:
-    """Bring what a strategy may return into one form."""
-    if isinstance(given, Proposal):
-        return given
-    if isinstance(given, Candidate):
-        return Proposal(given)
-    if isinstance(given, Architecture):
-        return Proposal(Candidate(given))
-    raise TypeError(
-        "ask() must return architectures (or candidates or proposals). "
-        f"Got {given!r} instead."
-    )

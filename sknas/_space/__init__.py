@@ -6,7 +6,7 @@ from sknas._space.architecture import (
     Bigram,
     canonical_activation,
 )
-from sknas._space.candidate import Candidate, Proposal
+from sknas._space.candidate import Candidate, Proposal, Proposed, as_proposal
 from sknas._space.search_space import SearchSpace
 
 __all__ = [
@@ -15,6 +15,8 @@ __all__ = [
     "Bigram",
     "Candidate",
     "Proposal",
+    "Proposed",
     "SearchSpace",
+    "as_proposal",
     "canonical_activation",
 ]

@@ -21,13 +21,14 @@ class Candidate:
     architecture : Architecture
         The network.
     settings : tuple of (str, float or str), default=()
-        Parameters of the estimator that this candidate has values of its own for, by
-        their names; all others are the estimator's.
+        Values of its own for parameters of the estimator, by their names:
+        ``learning_rate_init``, ``alpha``, ``label_smoothing``, ``dropout``,
+        ``batch_size``, ``solver`` and ``learning_rate``. All others are the
+        estimator's.
 
     Examples
     --------
-    >>> from sknas import Architecture
-    >>> from sknas._space import Candidate
+    >>> from sknas import Architecture, Candidate
     >>> candidate = Candidate(Architecture((8, "relu")), (("alpha", 0.1),))
     >>> dict(candidate.settings)
     {'alpha': 0.1}
@@ -46,8 +47,39 @@ class Proposal:
     candidate : Candidate
         What to evaluate.
     epochs : int or None, default=None
-        Epochs of training; None for those of the search.
+        Epochs of training in the search; None for `search_epochs`. Finalists and the
+        refit are trained for epochs of their own.
+
+    Examples
+    --------
+    >>> from sknas import Architecture, Candidate, Proposal
+    >>> Proposal(Candidate(Architecture((8, "relu"))), epochs=3).epochs
+    3
     """
 
     candidate: Candidate
     epochs: int | None = None
+
+
+#: What a strategy may propose.
+Proposed: TypeAlias = Architecture | Candidate | Proposal
+
+
+def as_proposal(given: object) -> Proposal:
+    """Bring what a strategy may propose into one form.
+
+    Raises
+    ------
+    TypeError
+        If it is neither an architecture nor a candidate nor a proposal.
+    """
+    if isinstance(given, Proposal):
+        return given
+    if isinstance(given, Candidate):
+        return Proposal(given)
+    if isinstance(given, Architecture):
+        return Proposal(Candidate(given))
+    raise TypeError(
+        "A strategy must propose architectures (or candidates or proposals). "
+        f"Got {given!r} instead."
+    )

@@ -14,10 +14,10 @@ from sknas._sklearn import safe_indexing
 from sknas._tasks.calibration import best_temperature, true_log_probabilities
 from sknas._tasks.task import Scoring, ValidationMetric
 
-# The noise of a scorer is measured on resamples. Fifty tell it within a tenth, and
+# The noise of a scorer is measured on resamples. Thirty tell it within a seventh, and
 # those of a part of the rows tell that of all: it falls with the root of their number.
-_N_RESAMPLES = 50
-_MAX_RESAMPLED_ROWS = 2000
+_N_RESAMPLES = 30
+_MAX_RESAMPLED_ROWS = 1000
 # Weights of the mean log-probability of the true classes beside the accuracy. Of
 # twelve trainings (three architectures, four lengths) of fourteen tables, those chosen
 # by accuracy were right in 0.894 of the test rows, by log-probability in 0.889; for

@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 
 from sknas._sklearn import validate_parameter_constraints
-from sknas._space import Architecture, SearchSpace
+from sknas._space import Architecture, SearchSpace, as_proposal
 
 # How often `ask` draws again for the architectures that it still lacks.
 _MAX_REDRAWS = 20
@@ -42,11 +42,11 @@ class SearchStrategy(BaseEstimator):
     An object that does not inherit from this class is a strategy too if it has
     `setup`, `ask` and `tell`. Two methods are optional: ``predict(architectures)``
     returns one expected reward each, to be recorded as ``predicted_score``;
-    ``report()`` returns a dict of figures, to be recorded with the round. ``ask`` of
-    such an object may return candidates (an architecture with settings of its own) or
-    proposals (a candidate with the epochs to train it for) in place of
-    architectures, and ``tell`` is then given the same. This class handles
-    architectures only.
+    ``report()`` returns a dict of figures, to be recorded with the round.
+
+    A `Candidate` (an architecture with settings of its own) or a `Proposal` (a
+    candidate with the epochs to train it for) may stand wherever an architecture does:
+    `draw` may return them, and `learn` is then given the same.
 
     Examples
     --------
@@ -271,11 +271,15 @@ class SearchStrategy(BaseEstimator):
         return list(found)
 
     def _checked(self, drawn: list[Architecture]) -> list[Architecture]:
-        for architecture in drawn:
+        for drawn_one in drawn:
+            try:
+                architecture = as_proposal(drawn_one).candidate.architecture
+            except TypeError:
+                architecture = None
             if architecture not in self.space_:
                 raise ValueError(
                     f"draw() of {type(self).__name__} must return architectures of "
-                    f"space_. Got {architecture!r} instead."
+                    f"space_. Got {drawn_one!r} instead."
                 )
         return drawn
 
