@@ -11,6 +11,7 @@ from sknas._typing import Weights
 
 class _Entry(NamedTuple):
     score: float
+    # Of shape (n_in, n_out), and biases of shape (n_out,).
     weights: Weights
 
 
@@ -46,6 +47,7 @@ class BigramWeightStore:
             Of two children with the same pair, the one with more stays; of equals,
             the one that came first.
         """
+        # The first of equal pairs counts, so that the one nearer to the input wins.
         offered: dict[Bigram, Weights] = {}
         for bigram, layer_weights in zip(architecture.bigrams(), weights, strict=True):
             offered.setdefault(bigram, layer_weights)
@@ -62,6 +64,7 @@ class BigramWeightStore:
             One entry for each of ``architecture.bigrams()``, None where the pair is
             not in the store.
         """
+        # A pair names the widths of both layers, so that what is found fits.
         found: list[Weights | None] = []
         for bigram in architecture.bigrams():
             entry = self._entries.get(bigram)

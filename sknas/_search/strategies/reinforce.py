@@ -132,8 +132,10 @@ class ReinforceStrategy(SearchStrategy):
 
     def begin(self) -> None:
         """Make a policy that is close to the prior of the space."""
+        # Imports torch, which reading and setting parameters must not need.
         from sknas._search.strategies.learner import LearnerSettings, PolicyLearner
 
+        # scikit-learn's constraints admit NumPy's numbers, which become Python's here.
         settings = LearnerSettings(
             hidden_size=int(self.hidden_size),
             learning_rate=float(self.learning_rate),
@@ -210,14 +212,17 @@ class ReinforceStrategy(SearchStrategy):
             ``policy_loss``, ``entropy``, ``advantage``, ``gradient_norm`` and, with a
             predictor, ``predictor_loss``. Empty before the first update.
         """
+        # A copy: the caller may change it. Before `begin` there is no learner.
         return dict(self._learner.report) if hasattr(self, "_learner") else {}
 
     def _propose(self, n: int) -> list[Architecture]:
         """Let the predictor pick from more candidates, once it has seen trials."""
+        # The first round has nothing to predict from.
         if not self._learner.predicts or self.predictor_candidates == 1:
             return super()._propose(n)
         # Of what is drawn and not picked, everything may be drawn again later.
         n_left = self.space_.n_architectures - len(self._tried)
         candidates = super()._propose(min(n * self.predictor_candidates, n_left))
+        # Stable, so that equal predictions keep the order of the draws.
         best_first = np.argsort(-self.predict(candidates), kind="stable")
         return [candidates[index] for index in best_first[:n]]
