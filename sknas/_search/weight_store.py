@@ -47,7 +47,6 @@ class BigramWeightStore:
             Of two children with the same pair, the one with more stays; of equals,
             the one that came first.
         """
-        # The first of equal pairs counts, so that the one nearer to the input wins.
         offered: dict[Bigram, Weights] = {}
         for bigram, layer_weights in zip(architecture.bigrams(), weights, strict=True):
             offered.setdefault(bigram, layer_weights)
@@ -64,7 +63,8 @@ class BigramWeightStore:
             One entry for each of ``architecture.bigrams()``, None where the pair is
             not in the store.
         """
-        # A pair names the widths of both layers, so that what is found fits.
+        # A pair names the widths of both layers, and the input and the output have the
+        # same widths in all children of a search: what is found always fits.
         found: list[Weights | None] = []
         for bigram in architecture.bigrams():
             entry = self._entries.get(bigram)

@@ -197,7 +197,7 @@ class SearchSpace:
         Architecture
             What the tokens describe.
         """
-        # What follows the end token is padding.
+        # Sequences of a batch are filled up to one length with end tokens.
         hidden = itertools.takewhile(lambda token: token != self.end_token, tokens)
         return Architecture(*(self.vocabulary[token] for token in hidden))
 

@@ -96,7 +96,7 @@ def _strata(y: np.ndarray) -> list[np.ndarray]:
     counts = np.bincount(y)
     if counts.max() == 1:
         warn("The validation split cannot be stratified: every class has only one row.")
-        # All rows are one stratum.
+        # No class can be on both sides. One stratum of all rows still has both sides.
         return [np.arange(len(y))]
     if 1 in counts:
         warn(

@@ -148,6 +148,7 @@ class ReinforceStrategy(SearchStrategy):
             accuracy_predictor=bool(self.accuracy_predictor),
             predictor_bonus=float(self.predictor_bonus),
         )
+        # torch draws from a generator of its own, which NumPy's seeds.
         seed = int(self.generator_.integers(2**32))
         self._learner = PolicyLearner(self.space_, settings, seed)
 
@@ -217,7 +218,6 @@ class ReinforceStrategy(SearchStrategy):
 
     def _propose(self, n: int) -> list[Architecture]:
         """Let the predictor pick from more candidates, once it has seen trials."""
-        # The first round has nothing to predict from.
         if not self._learner.predicts or self.predictor_candidates == 1:
             return super()._propose(n)
         # Of what is drawn and not picked, everything may be drawn again later.
