@@ -150,6 +150,23 @@ class StackedMLP:
     bfloat16 : bool, default=False
         Whether hidden layers that are large in every child multiply in bfloat16.
         Operands and results of these products are rounded; all else has 32 bits.
+
+    Attributes
+    ----------
+    widths : tuple of int
+        Of all layers, from the features to the outputs: those of the widest child.
+    dropped : list of Tensor of shape (n_children,), bool
+        For each hidden layer, which children drop units after it.
+    activation_runs : list of list of (str, slice)
+        For each hidden layer, the stretches of neighbouring children that share an
+        activation: one call computes a stretch.
+    parameters, gradients : Tensor of shape (n_children, n_parameters)
+        All weights, then all biases, a row for each child: the optimizer moves a whole
+        stack in one call.
+    weights, biases : list of Tensor
+        Views of ``parameters``, (n_children, n_in, n_out) and (n_children, 1, n_out).
+    padding : Tensor of the shape of ``parameters``, or None
+        1 where a child has a parameter, else 0. None where all are equally wide.
     """
 
     def __init__(
@@ -175,17 +192,13 @@ class StackedMLP:
         # Layer by layer instead of child by child: the widest child decides.
         columns = list(zip(*self._child_widths, strict=True))
         self.widths = tuple(max(column) for column in columns)
-        # (n_in, n_out) of each layer.
         self._shapes = list(itertools.pairwise(self.widths))
-        # For each hidden layer, which children drop units after it: (n_children,).
         self.dropped = [
             torch.tensor(column, device="cpu")
             for column in zip(
                 *(a.dropout_after for a in self.architectures), strict=True
             )
         ]
-        # For each hidden layer, the stretches of neighbouring children that share an
-        # activation: one call computes a stretch.
         self.activation_runs = [
             list(_runs([name for _, name in column]))
             for column in zip(
@@ -193,8 +206,6 @@ class StackedMLP:
             )
         ]
         self._n_weights, self._offsets, size = self._layout()
-        # One row for each child, (n_children, n_parameters): the optimizer moves all
-        # weights and biases of a stack in one call.
         self.parameters = torch.zeros(
             (self.n_children, size), dtype=torch.float32, device=device
         )
@@ -221,6 +232,7 @@ class StackedMLP:
 
     def _layout(self) -> tuple[int, list[int], int]:
         """Place all weights before all biases, each at an aligned offset."""
+        # Each of the shapes is (n_in, n_out) of a layer, padded to the widest child.
         sizes = [a * b for a, b in self._shapes] + [b for _, b in self._shapes]
         padded = [math.ceil(size / _ALIGNMENT) * _ALIGNMENT for size in sizes]
         ends = list(itertools.accumulate(padded, initial=0))
