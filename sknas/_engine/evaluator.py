@@ -123,6 +123,7 @@ class Evaluation:
 
 
 def _mean_curve(curves: Sequence[Sequence[float]]) -> list[float]:
+    # Not strict: the shortest curve decides how many epochs there are.
     return [sum(values) / len(values) for values in zip(*curves, strict=False)]
 
 
@@ -163,6 +164,7 @@ class Evaluator:
         """
         self._requests, self._results = list(requests), {}
         jobs: list[TrainingJob] = []
+        # For each job the position of its request, and which network of that it trains.
         owners: list[tuple[int, int]] = []
         for position, request in enumerate(requests):
             of_request = list(self._jobs(request))
@@ -172,6 +174,7 @@ class Evaluator:
         with closing(self.trainer.train(jobs, budget)) as results:
             for number, result in results:
                 position, network = owners[number]
+                # Kept in an attribute, where `partial` finds them after an interrupt.
                 networks = self._results.setdefault(position, {})
                 networks[network] = result
                 if len(networks) == self._n_networks(requests[position]):
@@ -192,6 +195,8 @@ class Evaluator:
             By their positions: those not yielded of which there is at least one network
             for every fold.
         """
+        # Networks are numbered fold by fold, so that number // n_copies is the position
+        # of the fold among those requested.
         return {
             position: self._merge(self._requests[position], networks)
             for position, networks in sorted(self._results.items())
@@ -230,6 +235,7 @@ class Evaluator:
         """Average what the networks of each fold predict."""
         in_order = sorted(networks.items())
         results = [result for _, result in in_order]
+        # For each fold, what its copies predict: arrays of (n_rows_of_fold, n_columns).
         of_folds: dict[int, list[np.ndarray]] = {}
         for number, result in in_order:
             if result.validation_predictions is not None:
@@ -239,8 +245,11 @@ class Evaluator:
         predictions: np.ndarray | None = None
         loss = math.nan
         if len(given) == len(results):  # all were validated, and none failed
+            # Copies predict the same rows and are averaged; the rows of different folds
+            # follow one another.
             averages = [np.mean(of_fold, axis=0) for of_fold in of_folds.values()]
             predictions = np.concatenate(averages)
+            # Each loss is a mean over rows, hence the weights: the mean over all rows.
             losses = [result.validation_loss for result in results]
             loss = float(np.average(losses, weights=[len(p) for p in given]))
         return Evaluation(

@@ -13,6 +13,7 @@ _aten = torch.ops.aten
 
 def _tanh_(z: Tensor) -> Tensor:
     """Compute tanh in place; on a CPU through the sigmoid, at a quarter of the cost."""
+    # The identity tanh(z) = 2 sigmoid(2 z) - 1.
     return torch.tanh_(z) if z.is_cuda else z.mul_(2).sigmoid_().mul_(2).sub_(1)
 
 
@@ -20,6 +21,8 @@ def _elu_(z: Tensor) -> Tensor:
     """Compute ELU in place; on a CPU through exp, at a third of the cost of expm1."""
     if z.is_cuda:
         return torch.nn.functional.elu_(z)
+    # As exp(z) - 1 is at least z everywhere, the maximum is exp(z) - 1 below 0. Above 0
+    # it is z, because there the clamp leaves 0.
     return torch.maximum(z, torch.exp(z).sub_(1).clamp_max_(0), out=z)
 
 
@@ -50,6 +53,8 @@ class Activation:
     rectifies: bool = False
 
 
+# Pre-activations are overwritten, so that derivatives follow from the output h: 1 or 0
+# for ReLU, h + 1 below 0 for ELU, 1 - h^2 for tanh, h (1 - h) for sigmoid.
 ACTIVATIONS = {
     "relu": Activation(
         torch.relu_,
@@ -58,6 +63,7 @@ ACTIVATIONS = {
     ),
     "elu": Activation(
         _elu_,
+        # The ones are alpha and two scales; True says that h is the output.
         lambda g, h: _elu_backward(g, 1, 1, 1, True, h, grad_input=g),
         rectifies=True,
     ),
@@ -105,6 +111,7 @@ class HiddenForward:
             (n_children, n_rows, self._weights.shape[2])
         )
         self._mask = mask
+        # The output before dropout is kept, since the derivative follows from it.
         self.output = self._hidden if mask is None else torch.empty_like(self._hidden)
         self._activated = [
             (ACTIVATIONS[name].forward, self._hidden[run]) for name, run in activations
@@ -152,6 +159,7 @@ class HiddenLayer(HiddenForward):
         gradients: tuple[Tensor, Tensor],
     ) -> None:
         super().__init__(layer_input, weights, activations, mask)
+        # Views: (n_children, n_in, n_rows) and, below, (n_children, n_out, n_in).
         self._input_transposed = layer_input.transpose(1, 2)
         self._input_gradient = input_gradient
         self._weights_transposed = self._weights.transpose(1, 2)
@@ -164,6 +172,7 @@ class HiddenLayer(HiddenForward):
 
     def backward(self) -> None:
         """Turn ``gradient`` into those of weights, biases and input."""
+        # dL/dZ = dL/dH * mask * f'(Z), in place.
         if self._mask is not None:
             self.gradient.mul_(self._mask)
         for differentiate, hidden, gradient in self._differentiated:
@@ -173,6 +182,7 @@ class HiddenLayer(HiddenForward):
         self._multiply_back()
 
     def _multiply_back(self) -> None:
+        # dL/dW = X^T dL/dZ, and dL/dX = dL/dZ W^T, for each child.
         torch.bmm(self._input_transposed, self.gradient, out=self._weight_gradients)
         if self._input_gradient is not None:
             torch.bmm(self.gradient, self._weights_transposed, out=self._input_gradient)
@@ -202,6 +212,7 @@ class BFloat16HiddenLayer(HiddenLayer):
             input_gradient=input_gradient,
             gradients=gradients,
         )
+        # Buffers that operands are rounded into, and products written to.
         self._rounded_input = _rounded(self._input)
         self._rounded_input_transposed = self._rounded_input.transpose(1, 2)
         self._rounded_input_gradient = _rounded(self._input)
@@ -212,12 +223,14 @@ class BFloat16HiddenLayer(HiddenLayer):
         self._rounded_hidden = _rounded(self._hidden)
 
     def _multiply(self) -> None:
+        # The bias is added with 32 bits: as an operand it would be rounded too.
         self._rounded_input.copy_(self._input)
         self._rounded_weights.copy_(self._weights)
         torch.bmm(self._rounded_input, self._rounded_weights, out=self._rounded_hidden)
         torch.add(self._rounded_hidden, self._biases, out=self._hidden)
 
     def _multiply_back(self) -> None:
+        # The input and the weights are still rounded from the way forward.
         self._rounded_hidden.copy_(self.gradient)
         torch.bmm(
             self._rounded_input_transposed,
@@ -266,6 +279,7 @@ class OutputForward:
 
     def forward(self) -> None:
         """Fill ``logits``."""
+        # With rows last, the logits are Z^T = W^T X^T + b^T.
         torch.baddbmm(
             self._biases, self._weights, self._input_transposed, out=self.logits
         )
@@ -300,6 +314,8 @@ class OutputLayer(OutputForward):
 
     def backward(self, gradient: Tensor) -> None:
         """Turn the gradient of the logits into those of weights, biases and input."""
+        # With G = dL/dZ^T, rows last: dL/dW^T = G X, dL/db^T is the sum of G over the
+        # rows, and dL/dX = G^T W^T. Weights and their gradients are transposed views.
         torch.bmm(gradient, self._input, out=self._weight_gradients)
         torch.sum(gradient, 2, keepdim=True, out=self._bias_gradients)
         torch.bmm(gradient.transpose(1, 2), self._weights, out=self._input_gradient)

@@ -70,6 +70,10 @@ class Batch:
             n_rows=n_rows,
             dropout=network.dropout,
         )
+        # Each layer reads the output of the layer before it, and writes the loss's
+        # gradient with respect to that output into a buffer of that layer. The first
+        # layer reads the batch, (n_children, n_rows, n_features) without copies, and
+        # needs no such gradient.
         layer_input, input_gradient = self.X.expand(n_children, -1, -1), None
         weights = list(zip(network.weights, network.biases, strict=True))
         gradients = list(zip(*network.views(network.gradients), strict=True))
@@ -119,6 +123,8 @@ class Batch:
         self._output_layer.backward(gradient)
         for layer in reversed(self._hidden_layers):
             layer.backward()
+        # A padded sigmoid unit is 0.5, so that the weights of its outgoing connections
+        # have gradients. Without them, Adam leaves what is zero at zero.
         if self._padding is not None:
             self._gradients.mul_(self._padding)
 
@@ -144,6 +150,23 @@ class StackedMLP:
     bfloat16 : bool, default=False
         Whether hidden layers that are large in every child multiply in bfloat16.
         Operands and results of these products are rounded; all else has 32 bits.
+
+    Attributes
+    ----------
+    widths : tuple of int
+        Of all layers, from the features to the outputs: those of the widest child.
+    dropped : list of Tensor of shape (n_children,), bool
+        For each hidden layer, which children drop units after it.
+    activation_runs : list of list of (str, slice)
+        For each hidden layer, the stretches of neighbouring children that share an
+        activation: one call computes a stretch.
+    parameters, gradients : Tensor of shape (n_children, n_parameters)
+        All weights, then all biases, a row for each child: the optimizer moves a whole
+        stack in one call.
+    weights, biases : list of Tensor
+        Views of ``parameters``, (n_children, n_in, n_out) and (n_children, 1, n_out).
+    padding : Tensor of the shape of ``parameters``, or None
+        1 where a child has a parameter, else 0. None where all are equally wide.
     """
 
     def __init__(
@@ -166,6 +189,7 @@ class StackedMLP:
             (n_features, *architecture.hidden_layer_sizes, n_outputs)
             for architecture in self.architectures
         ]
+        # Layer by layer instead of child by child: the widest child decides.
         columns = list(zip(*self._child_widths, strict=True))
         self.widths = tuple(max(column) for column in columns)
         self._shapes = list(itertools.pairwise(self.widths))
@@ -208,18 +232,22 @@ class StackedMLP:
 
     def _layout(self) -> tuple[int, list[int], int]:
         """Place all weights before all biases, each at an aligned offset."""
+        # Each of the shapes is (n_in, n_out) of a layer, padded to the widest child.
         sizes = [a * b for a, b in self._shapes] + [b for _, b in self._shapes]
         padded = [math.ceil(size / _ALIGNMENT) * _ALIGNMENT for size in sizes]
         ends = list(itertools.accumulate(padded, initial=0))
+        # Where the weights end, where each view begins, and the length of a row.
         return ends[len(self._shapes)], ends[:-1], ends[-1]
 
     def views(self, flat: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         """View a flat buffer as weights (k, n_in, n_out) and biases (k, 1, n_out)."""
         n_layers = len(self._shapes)
+        # The offsets of the weights come first, and those of the biases after them.
         weights = [
             flat[:, start : start + a * b].view(-1, a, b)
             for start, (a, b) in zip(self._offsets, self._shapes, strict=False)
         ]
+        # In memory, the output layer's weights are (n_out, n_in): see the module.
         a, b = self._shapes[-1]
         weights[-1] = weights[-1].view(-1, b, a).transpose(1, 2)
         biases = [
@@ -272,7 +300,10 @@ class StackedMLP:
         ):
             n_in, n_out = weights.shape
             rectifies = layer < len(names) and ACTIVATIONS[names[layer]].rectifies
+            # A uniform distribution on [-c, c] has the variance c^2 / 3: that of He is
+            # 2 / n_in, that of Glorot 2 / (n_in + n_out).
             bound = math.sqrt(6 / n_in) if rectifies else math.sqrt(6 / (n_in + n_out))
+            # Drawn on the CPU: the same on every device.
             drawn = self.parameters.new_empty((n_in, n_out), device="cpu")
             drawn.uniform_(-bound, bound, generator=generator)
             given = inherited[layer] if inherited is not None else None
@@ -298,6 +329,7 @@ class StackedMLP:
         """
         if parameters is None:
             parameters = self.parameters
+        # In C order, since the output layer's view is a transposed one.
         return [
             (w.cpu().numpy().copy(order="C"), b.cpu().numpy().copy())
             for w, b in self._corners(parameters, child)
@@ -364,6 +396,7 @@ class StackedMLP:
             # A copy: products may differ in their last bits with how an array is
             # aligned, and a table that workers share is not aligned like one's own.
             hidden = chunk.clone().expand(self.n_children, -1, -1)
+            # Hidden layers only: `activation_runs` is one shorter than the others.
             for runs, *weights in zip(
                 self.activation_runs, self.weights, self.biases, strict=False
             ):

@@ -48,6 +48,7 @@ class StackedAdam:
         self.network = network
         self.first_moment = torch.zeros_like(network.parameters)
         self.second_moment = torch.zeros_like(network.parameters)
+        # Of shape (), as torch asks for: the children of a stack step together.
         self._n_steps = network.parameters.new_zeros(())
         self._settings = list(settings)
         self._make_runs()
@@ -56,6 +57,7 @@ class StackedAdam:
         self._runs: list[_Run] = []
         self.runs: list[TrainingSettings] = []
         start = 0
+        # Only neighbours are grouped: a run has to be one slice of the leading axis.
         for settings, group in itertools.groupby(self._settings):
             children = slice(start, start + len(list(group)))
             self._runs.append(_Run(self, children, settings))
@@ -118,6 +120,7 @@ class _Run:
     def set_progress(self, progress: float) -> None:
         rate = self._settings.learning_rate_init
         if self._settings.learning_rate == "cosine":
+            # From the initial rate to 0 along half a cosine.
             rate *= 0.5 * (1 + math.cos(math.pi * progress))
         self._rate.fill_(_within_float32(rate))
         if self._decays:
@@ -126,14 +129,17 @@ class _Run:
             )
 
     def step(self, n_rows: int, n_steps: Tensor) -> None:
+        # AdamW: W shrinks by the factor 1 - rate * decay, apart from the gradient.
         if self._decays:
             self._decayed.mul_(self._shrinkage)
         elif self._penalizes:
+            # Adam: the gradient of the L2 term alpha / (2 n) |W|^2 is alpha / n W.
             penalty = _within_float32(self._settings.weight_decay / n_rows)
             self._decayed_gradients.add_(self._decayed, alpha=penalty)
         parameters, gradients, first_moment, second_moment = self._buffers
         # What torch.optim.Adam(fused=True) calls in the end; the way there would cost
-        # a small network a tenth of its step.
+        # a small network a tenth of its step. The empty list is for AMSGrad; torch's
+        # own weight decay would shrink the biases too.
         torch._fused_adam_(
             parameters,
             gradients,

@@ -50,8 +50,7 @@ def train_stack(
     data : TrainingData
         Encoded rows.
     jobs : sequence of TrainingJob
-        For each child its architecture, its seed, what it inherits, and settings of its
-        own.
+        For each child its architecture, seed, inherited weights and own settings.
     settings : TrainingSettings
         Optimizer, schedule, regularisation, epochs.
     seed : int
@@ -72,6 +71,7 @@ def train_stack(
         One for each job, in their order; arrays on the CPU. Empty if training was
         cancelled or there was no time for anything.
     """
+    # The layers compute their gradients themselves: autograd has nothing to record.
     with torch.inference_mode(False), torch.no_grad(), single_thread():
         training = _StackTraining(data, jobs, settings, seed, device)
         pace = _Pace(training, budget, must_finish=must_finish)
@@ -102,10 +102,13 @@ class _Schedule:
     def __init__(self, settings: TrainingSettings, n_rows: int) -> None:
         self.progress = 0.0
         self.n_left = settings.n_steps(n_rows)
+        # Less than 1 where training ends before the schedule does.
         self._end = settings.max_iter / (settings.schedule_iter or settings.max_iter)
 
     def advance(self, affordable: float) -> None:
         """Move on by one step, of which only a share of those left is affordable."""
+        # Equal parts, which grow if time runs short: the learning rate still reaches
+        # the end of its schedule.
         n_left = max(self.n_left * affordable, 1.0)
         self.progress += (self._end - self.progress) / n_left
         # Children that are done may stay beside others.
@@ -115,14 +118,8 @@ class _Schedule:
 class _Pace:
     """Looks at the clock, and says what share of the steps left is affordable.
 
-    Parameters
-    ----------
-    training : _StackTraining
-        What is trained.
-    budget : Budget
-        Without a limit the clock is never looked at.
-    must_finish : bool
-        Whether a few steps are affordable in any case.
+    Without a limit of the budget the clock is never looked at. If training must finish,
+    a few steps are affordable in any case.
     """
 
     def __init__(
@@ -140,17 +137,10 @@ class _Pace:
         self._validation: float | None = None
 
     def share(self, n_to_boundary: int) -> float:
-        """Return the share of the steps left that is affordable, before each of them.
+        """Return the share of the steps left that is affordable, from 0, stop, to 1.
 
-        Parameters
-        ----------
-        n_to_boundary : int
-            Steps until the end of the epoch, where all children are validated.
-
-        Returns
-        -------
-        float
-            From 0, which means to stop, to 1.
+        To be asked before each step. After ``n_to_boundary`` steps the epoch ends, and
+        all children are validated.
         """
         if not self._budget.is_limited:
             return 1.0
@@ -175,6 +165,8 @@ class _Pace:
         if self._look_every > 1:
             torch.cuda.synchronize(self._training.device)
         now = time.perf_counter()
+        # The first steps are slower. Their time serves until there is that of others:
+        # the second look takes it, and the third discards it.
         if self._n_steps == self._look_every:
             self._seconds, self._n_timed = now - self._last_look, self._look_every
         elif self._n_steps > self._look_every:
@@ -194,6 +186,8 @@ class _Pace:
         if validation is None:
             validation = step * self._training.validation_steps
         validation *= 1.1  # it must not be late
+        # What is left of this epoch, then whole epochs, then a part of one. Each of
+        # these ends with a validation, which has to be paid too.
         n_in_epoch = (seconds - validation) / step
         if n_in_epoch <= n_to_boundary:
             return n_in_epoch
@@ -242,7 +236,9 @@ class _StackTraining:
         self.active = list(self.children)
         self._schedules = {each: _Schedule(each, self.n_rows) for each in of_children}
         self.reduced_at = cost_model(device).reduced_at
+        # Of shape (n_children, n_parameters): each row is of its child's best epoch.
         self.best_parameters: Tensor | None = None
+        # By batch size: the last batch of an epoch may be a smaller one.
         self._steps: dict[int, TrainingStep] = {}
 
     def _load(self, data: TrainingData) -> None:
@@ -250,6 +246,7 @@ class _StackTraining:
         self.output = data.output
         self.X = torch.from_numpy(data.X).to(self.device)
         self.targets = data.output.targets(data.y).to(self.device)
+        # t becomes (1 - share) t + share * uniform; if children differ, in each step.
         shares = {child.settings.label_smoothing for child in self.children}
         self._is_smoothed = len(shares) == 1
         if self._is_smoothed:
@@ -292,6 +289,7 @@ class _StackTraining:
                 pace.validated(end - trained)
                 for child in self.active:
                     child.time += (end - start) / len(self.active)
+            # An epoch breaks off only when the time is over, for all children alike.
             if n_rows_seen < self.n_rows:
                 self._leave_out(list(self.active))
             else:
@@ -337,6 +335,7 @@ class _StackTraining:
 
     def _measure(self, n_iter: int, n_rows_seen: int) -> None:
         """Read the losses of an epoch, and validate; the one time the host waits."""
+        # One row for each batch size: (n_sizes, n_children).
         losses = torch.stack([step.take_loss() for step in self._steps.values()])
         # Figures of shape (n_children,): training loss, validation loss and score.
         figures = [losses.sum(0) / n_rows_seen]
@@ -347,6 +346,7 @@ class _StackTraining:
             y = self.y_validation
             figures.append(self.output.validation_loss(predictions, y))
             figures.append(self.output.validation_score(predictions, y))
+        # (n_children, n_figures), in one transfer for all of them.
         rows = torch.stack(figures, dim=1).tolist()
         improved = []
         for position, (child, row) in enumerate(zip(self.stacked, rows, strict=True)):
@@ -361,6 +361,7 @@ class _StackTraining:
             child.validation_scores.append(row[2])
             if child.error is not None:
                 continue
+            # Without early stopping, the last epoch is the best one.
             if child.settings.n_iter_no_change is None or row[1] < child.best_loss:
                 child.best_iter, child.best_loss = n_iter, row[1]
                 child.best_predictions = predictions[position].clone()
@@ -372,6 +373,7 @@ class _StackTraining:
         stops_early = self.children[0].settings.n_iter_no_change is not None
         if not stops_early or not positions:
             return
+        # In the first epoch, only children that have failed have not improved.
         if self.best_parameters is None or len(positions) == len(self.stacked):
             self.best_parameters = self.network.parameters.clone()
             return
@@ -399,6 +401,7 @@ class _StackTraining:
                 child.weights = self.network.extract(
                     self.stacked.index(child), self.best_parameters
                 )
+        # To copy the others into a smaller stack pays only if they are few enough.
         if done and 0 < len(self.active) <= self.reduced_at * len(self.stacked):
             self._select([self.stacked.index(child) for child in self.active])
 
@@ -415,6 +418,7 @@ class _StackTraining:
         self._schedules = {
             settings: self._schedules[settings] for settings in self.optimizer.runs
         }
+        # The old steps write to the tensors of the old network.
         self._steps = {}
 
     def result(self, child: _Child) -> TrainingResult:

@@ -122,6 +122,7 @@ class Trainer:
         self.settings = settings
         self.seed = seed
         self.device = device
+        # Processes that share a GPU would only take turns on it.
         self.n_jobs = n_jobs if device.type == "cpu" else 1
         self.seconds = 0.0
         self._model = cost_model(device)
@@ -160,11 +161,13 @@ class Trainer:
         start = time.perf_counter()
         with closing(self._run(jobs, stacks, budget)) as outcomes:
             for stack, outcome in outcomes:
+                # What the caller does between two results is not counted.
                 self.seconds += time.perf_counter() - start
                 n_children = len(stack.positions)
                 if outcome is None:
                     outcome = self._killed([jobs[i] for i in stack.positions])
                 self._warn_of_memory(n_children, outcome)
+                # A stack without results was cancelled, or its turn came too late.
                 yield from zip(
                     stack.positions, outcome.results, strict=bool(outcome.results)
                 )
@@ -173,6 +176,7 @@ class Trainer:
     def _stacks(self, jobs: Sequence[TrainingJob]) -> list[_Stack]:
         """Divide the jobs into stacks, the most expensive first."""
         settings = [job.own_settings(self.settings) for job in jobs]
+        # The children of a stack share the table and the batches, step by step.
         keys = [
             (job.fold, shared_settings(own))
             for job, own in zip(jobs, settings, strict=True)
@@ -183,6 +187,7 @@ class Trainer:
             n_rows = len(self.folds[key[0]].X)
             n_batch_rows = settings[positions[0]].n_batch_rows(n_rows)
 
+            # The default binds the batch size of this key, not that of a later one.
             def cost(
                 architectures: Sequence[Architecture], n_rows: int = n_batch_rows
             ) -> float:
@@ -198,6 +203,7 @@ class Trainer:
                 step_cost = cost([jobs[i].architecture for i in stacked])
                 n_steps = max(settings[i].n_steps(n_rows) for i in stacked)
                 stacks[-1].append(_Stack(stacked, step_cost, step_cost * n_steps))
+        # Merging keeps the order that `group` gave to the stacks of each key.
         return list(heapq.merge(*stacks, key=lambda stack: -stack.cost))
 
     def _step_cost(self, architectures: Sequence[Architecture], n_rows: int) -> float:
@@ -219,6 +225,8 @@ class Trainer:
             for number, outcome in run_processes(_train_task, tasks, self.n_jobs):
                 yield stacks[number], outcome
             return
+        # Threads share the interpreter: they pay only for steps that spend most of
+        # their time in torch.
         n_threads = torch.get_num_threads() if self.device.type == "cpu" else 1
         large: list[_Stack] = []
         if n_threads > 1:
@@ -228,6 +236,8 @@ class Trainer:
             n_threads = min(n_threads, n_useful_threads(statistics.median(costs)))
         # Those that would hold each other up come last, alone.
         stacks = large + [stack for stack in stacks if stack not in large]
+        # The large ones share the threads, and each of the others has the process to
+        # itself.
         n_large = len(large)
         n_workers = [n_threads] * n_large + [1] * (len(stacks) - n_large)
         tasks = self._tasks(jobs, stacks, n_workers, budget)
@@ -265,6 +275,7 @@ class Trainer:
                     self.seed,
                     self.device,
                     budget,
+                    # Its own part of the work that is left when it begins.
                     min(stack.cost / from_here[first], 1.0),
                     must_finish=number == 0,
                 )
@@ -308,6 +319,8 @@ def _train_task(task: StackTask, is_cancelled: Callable[[], bool]) -> StackOutco
     """Train a stack within its share of the budget, unless there is nothing left."""
     if task.budget.is_over() and not task.must_finish:
         return StackOutcome([])
+    # A share of what is left now, when the stack begins, and not of the whole budget:
+    # what earlier stacks did not use is passed on.
     budget = task.budget.share(task.share)
     return train_within_memory(task, budget, is_cancelled)
 
@@ -341,6 +354,8 @@ def train_within_memory(
     if len(jobs) == 1:
         n_rows = len(task.data.X)
         return StackOutcome([untrained(jobs[0], n_rows, OUT_OF_MEMORY)])
+    # Both halves must finish: if one came back empty, results and jobs would no longer
+    # correspond.
     half = len(jobs) // 2
     halves = [
         replace(task, jobs=part, must_finish=True)

@@ -54,6 +54,7 @@ def run_here(
 ) -> Iterator[tuple[int, _Outcome]]:
     """Carry out one task after the other."""
     for number, task in enumerate(tasks):
+        # `bool()` is False: nobody cancels what runs here.
         yield number, function(task, bool)
 
 
@@ -111,6 +112,7 @@ def run_processes(
     # Tasks that were under way when a worker was killed.
     suspects: list[int] = []
     while pending:
+        # A suspect is alone, so that there is no doubt who caused a second failure.
         submitted = suspects[:1] or list(pending)
         outcomes = _submit(function, tasks, submitted, n_jobs)
         try:
@@ -120,6 +122,8 @@ def run_processes(
                 yield number, outcome
         except BrokenProcessPool:
             if not suspects:
+                # Nobody knows which task it was, but workers take them in order: the
+                # first ones that are pending were under way.
                 suspects = pending[: joblib.effective_n_jobs(n_jobs)]
                 continue
             killer = suspects.pop(0)
@@ -170,6 +174,7 @@ def _submit(
             )
             for number in numbers
         )
+        # Looked up now: the pool forgets its queue when it is shut down.
         queue = getattr(_executor(), "_call_queue", None)
         yield from outcomes
         is_complete = True
@@ -213,6 +218,8 @@ def _carry_out(
     submitter: int,
 ) -> tuple[int, _Outcome]:
     """Carry out a task, deaf to Ctrl-C where that is another process's to answer."""
+    # joblib may carry out tasks in the submitting process. Only a main thread may set
+    # signal handlers.
     is_worker = os.getpid() != submitter
     if not is_worker or threading.current_thread() is not threading.main_thread():
         return number, function(task, cancellation)

@@ -11,6 +11,7 @@ from sknas._typing import Weights
 
 class _Entry(NamedTuple):
     score: float
+    # Of shape (n_in, n_out), and biases of shape (n_out,).
     weights: Weights
 
 
@@ -62,6 +63,8 @@ class BigramWeightStore:
             One entry for each of ``architecture.bigrams()``, None where the pair is
             not in the store.
         """
+        # A pair names the widths of both layers, and the input and the output have the
+        # same widths in all children of a search: what is found always fits.
         found: list[Weights | None] = []
         for bigram in architecture.bigrams():
             entry = self._entries.get(bigram)

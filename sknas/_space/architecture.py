@@ -13,6 +13,8 @@ DROPOUT = "dropout"
 INPUT = "input"
 OUTPUT = "output"
 
+# A dense layer is a width with an activation. A layer of a bigram may also be the input
+# or the output.
 DenseLayer: TypeAlias = tuple[int, str]
 Layer: TypeAlias = DenseLayer | str
 Bigram: TypeAlias = tuple[Layer, Layer]
@@ -28,6 +30,7 @@ def check_layer(layer: object) -> Layer:
         return DROPOUT
     if isinstance(layer, (tuple, list)) and len(layer) == 2:
         width, activation = layer
+        # NumPy's integers count, and bool does not, though it is a subclass of int.
         is_width = isinstance(width, (int, np.integer)) and not isinstance(width, bool)
         activation = canonical_activation(activation)
         if is_width and width >= 1 and activation in ACTIVATIONS:
@@ -96,6 +99,7 @@ class Architecture:
                 "An Architecture must not hold 'dropout' twice in a row. "
                 f"Got {layers!r} instead."
             )
+        # A frozen instance refuses ordinary assignment.
         object.__setattr__(self, "layers", checked)
 
     def __repr__(self) -> str:
@@ -114,6 +118,7 @@ class Architecture:
     @property
     def dropout_after(self) -> tuple[bool, ...]:
         """For each dense layer, whether dropout follows it."""
+        # Each layer's successor; that of the last one is the output.
         following = (*self.layers[1:], OUTPUT)
         return tuple(
             after == DROPOUT
@@ -150,4 +155,5 @@ class Architecture:
             The number of trainable parameters.
         """
         widths = (n_inputs, *self.hidden_layer_sizes, n_outputs)
+        # Each of `b` units has `a` weights and one bias.
         return sum((a + 1) * b for a, b in itertools.pairwise(widths))

@@ -70,6 +70,8 @@ class SearchSpace:
     dropout: bool = True
 
     def __post_init__(self) -> None:
+        # Lists become tuples, so that instances can be hashed. A frozen instance
+        # refuses ordinary assignment.
         names = tuple(str(canonical_activation(name)) for name in self.activations)
         object.__setattr__(self, "layer_widths", tuple(self.layer_widths))
         object.__setattr__(self, "activations", names)
@@ -115,11 +117,14 @@ class SearchSpace:
             row = prior[n_before, after_dropout]
             # Of the hidden depths still possible, 1/(max_layers - n_before) each.
             end = 1 / (self.max_layers - n_before) if n_before else 0.0
+            # Whatever does not end the sequence is equally likely, where it is legal.
+            # At the last position the end has probability 1, and all else 0.
             row[:n_dense] = 1
             if self.dropout_token is not None and n_before and not after_dropout:
                 row[self.dropout_token] = 1
             row *= (1 - end) / row.sum()
             row[self.end_token] = end
+        # An illegal token has the logarithm of 0, -inf, without a warning.
         with np.errstate(divide="ignore"):
             return np.log(prior)
 
@@ -127,6 +132,8 @@ class SearchSpace:
     def n_architectures(self) -> int:
         """How many different architectures the space holds."""
         n_dense = len(self.layer_widths) * len(self.activations)
+        # Count sequences of each length by what they end with: a dense layer may follow
+        # anything, dropout only a dense layer.
         total, ending_dense, ending_dropout = 0, n_dense, 0
         for _ in range(self.max_layers - 1):
             total += ending_dense + ending_dropout
@@ -190,6 +197,7 @@ class SearchSpace:
         Architecture
             What the tokens describe.
         """
+        # Sequences of a batch are filled up to one length with end tokens.
         hidden = itertools.takewhile(lambda token: token != self.end_token, tokens)
         return Architecture(*(self.vocabulary[token] for token in hidden))
 
@@ -231,4 +239,5 @@ class SearchSpace:
         block: tuple[Layer, ...] = ((width, activation),)
         if self.dropout:
             block = (*block, DROPOUT)
+        # The output layer takes one of `max_layers` places.
         return Architecture(*(block * 3)[: self.max_layers - 1])

@@ -57,6 +57,7 @@ class Classification:
                 f"This {name} estimator requires y to be passed, but the target y is "
                 "None."
             )
+        # scikit-learn's own checks, so that errors are in the words of its classifiers.
         y = column_or_1d(_as_array(y), warn=True)
         check_array(y, ensure_2d=False, dtype=None, input_name="y", estimator=estimator)
         check_consistent_length(X, y)
@@ -81,6 +82,8 @@ class Classification:
 
     def representatives(self) -> np.ndarray:
         """Return the positions of two rows of each class, as far as there are two."""
+        # Class by class, in the order of the rows. A first row of a class is where the
+        # code changes; a second one follows a first and is not a first itself.
         order = np.argsort(self.y, kind="stable")
         is_first = np.diff(self.y[order], prepend=-1) != 0
         is_second = ~is_first & np.append(False, is_first[:-1])
@@ -150,7 +153,9 @@ def _as_array(y: Any) -> Any:
         return np.asarray(_as_array(y.iloc[:, 0]))[:, None]
     if hasattr(y, "isna") and not is_frame:
         _refuse_missing(np.asarray(y.isna(), dtype=bool))
+        # A nullable type names the NumPy type that holds its values.
         return np.asarray(y, dtype=getattr(y.dtype, "numpy_dtype", None))
+    # NumPy would turn a NaN among strings into the label 'nan'.
     if isinstance(y, (list, tuple)) or getattr(y, "dtype", None) == object:
         _refuse_missing(np.array([_is_missing(label) for label in y], dtype=bool))
     return y
@@ -159,6 +164,7 @@ def _as_array(y: Any) -> Any:
 def _is_missing(label: object) -> bool:
     if isinstance(label, (float, np.floating)):
         return math.isnan(label)
+    # By name, since pandas need not be installed.
     return label is None or type(label).__name__ in ("NAType", "NaTType")
 
 

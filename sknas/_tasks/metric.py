@@ -244,6 +244,7 @@ class ClassificationMetric(ValidationMetric):
         if self.is_accuracy:
             # Shape (n_candidates, n_rows).
             rows = np.array([self._row_merits(p) for p in candidates])
+            # The covariance of means over n rows is that of single rows, divided by n.
             covariance = np.atleast_2d(np.cov(rows, bias=True)) / len(self._y)
             # Another seed would have given another network, of another accuracy.
             covariance += _SEED_DEVIATION**2 * np.eye(len(candidates))
@@ -257,6 +258,7 @@ class ClassificationMetric(ValidationMetric):
         sizes = [max(round(share * len(rows)), 1) for rows in by_class]
         # A seed of no consequence: another one would give nearly the same noise.
         generator = np.random.default_rng(0)
+        # Shape (n_candidates, n_resamples).
         merits = np.empty((len(candidates), _N_RESAMPLES))
         for number in range(_N_RESAMPLES):
             rows = np.concatenate(
@@ -266,6 +268,7 @@ class ClassificationMetric(ValidationMetric):
                 ]
             )
             merits[:, number] = [self.score(p, rows) for p in candidates]
+        # Variances are inversely proportional to the number of rows.
         scale = sum(sizes) / len(self._y)
         covariance: np.ndarray = np.atleast_2d(np.cov(merits)) * scale
         return covariance

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+# torch is imported where it is used: the package is imported without it.
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -31,6 +32,7 @@ class OutputLoss(Protocol):
         What label smoothing moves targets towards.
     """
 
+    # Properties, because a protocol's plain attributes would have to be writable.
     @property
     def name(self) -> str: ...
 
@@ -85,6 +87,7 @@ class _Classification:
 
     def validation_loss(self, predictions: Tensor, y: Tensor) -> Tensor:
         """Return the log loss of each child, given class codes."""
+        # (n_children, 1, n_rows): which entry along the axis of the classes to take.
         of_rows = y.expand(len(predictions), 1, -1)
         return -predictions.gather(1, of_rows)[:, 0].mean(dim=1)
 
@@ -119,6 +122,8 @@ class SigmoidOutput(_Classification):
         """Add ``softplus(z) - z t`` and return ``sigmoid(z) - t``."""
         import torch
 
+        # The log loss -t log p - (1 - t) log(1 - p) of p = sigmoid(z), without
+        # overflow.
         loss.add_(torch.nn.functional.softplus(logits))
         loss.addcmul_(logits, targets, value=-1)
         return logits.sigmoid().sub_(targets)
@@ -127,6 +132,7 @@ class SigmoidOutput(_Classification):
         """Return log-probabilities of both classes, (n_children, 2, n_rows)."""
         import torch
 
+        # With p = sigmoid(z), log(1 - p) is -softplus(z), and log p is -softplus(-z).
         both = torch.cat([logits, -logits], dim=1)
         return -torch.nn.functional.softplus(both)
 

@@ -76,6 +76,7 @@ def split_rows(
             "X has one row: architectures are validated on the row they are trained on."
         )
         return [(np.array([0]), np.array([0]))] * n_splits
+    # Each stratum is shuffled once, and the splits take stretches of it in turn.
     generator = np.random.default_rng(random_state)
     strata = [generator.permutation(rows) for rows in _strata(y)]
     # scikit-learn's splitters allot rows in proportion, which may leave a rare class
@@ -95,6 +96,7 @@ def _strata(y: np.ndarray) -> list[np.ndarray]:
     counts = np.bincount(y)
     if counts.max() == 1:
         warn("The validation split cannot be stratified: every class has only one row.")
+        # No class can be on both sides. One stratum of all rows still has both sides.
         return [np.arange(len(y))]
     if 1 in counts:
         warn(
@@ -110,6 +112,7 @@ def _take(n_rows: int, fraction: float, number: int) -> np.ndarray:
         round(number * fraction * n_rows),
         round((number + 1) * fraction * n_rows),
     )
+    # One row at least and never all: a stratum of one row is only trained on.
     n_taken = min(max(end - begin, 1), n_rows - 1)
     taken = np.zeros(n_rows, dtype=bool)
     taken[np.arange(begin, begin + n_taken) % n_rows] = True

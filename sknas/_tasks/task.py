@@ -58,6 +58,8 @@ class ValidationMetric(Protocol):
 class Task(Protocol):
     """The target of one table, encoded, with what follows from what it is."""
 
+    # Properties, because a protocol's plain attributes would have to be writable, and
+    # tasks are immutable.
     @property
     def y(self) -> np.ndarray:
         """The target in the form that networks are trained on; rows come first."""

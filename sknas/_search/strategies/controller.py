@@ -105,6 +105,7 @@ class LSTMController(nn.Module):
         ended = torch.zeros(n, dtype=torch.bool, device="cpu")
         state, columns = None, []
         for step in range(self.space.max_layers):
+            # One step of the LSTM: input and output have shape (n, 1, hidden_size).
             hidden, state = self.lstm(self.embedding(previous)[:, None], state)
             log_p = self._log_softmax(hidden[:, 0], step, previous)
             if log_p.isnan().any():
@@ -149,6 +150,7 @@ class LSTMController(nn.Module):
             Log-probabilities, entropies and last states.
         """
         n_sequences = len(tokens)
+        # (n_sequences, max_layers + 1): the input of a step is the token before it.
         start = tokens.new_full((n_sequences, 1), self.space.n_tokens)
         read = torch.cat([start, tokens], dim=1)
         hidden, _ = self.lstm(self.embedding(read))
@@ -164,6 +166,7 @@ class LSTMController(nn.Module):
         # Filled before the product: 0 * -inf has no gradient either.
         finite_log_p = log_p.masked_fill(log_p == -math.inf, 0.0)
         plogp = log_p.exp() * finite_log_p
+        # With the empty input first, position `length` is where the end token was read.
         lengths = is_token.sum(dim=1)
         return PolicyOutput(
             log_probabilities=torch.where(is_token, log_probabilities, 0.0),

@@ -97,6 +97,7 @@ class PolicyLearner:
 
     def tokens(self, architectures: Sequence[Architecture]) -> Tensor:
         """Return the tokens of architectures, of shape (n, max_layers)."""
+        # What follows the end of a sequence is filled with end tokens.
         tokens = torch.full(
             (len(architectures), self._space.max_layers),
             self._space.end_token,
@@ -235,6 +236,8 @@ class PolicyLearner:
             policy = self.controller(self._tokens)
             now = policy.log_probabilities.detach()
             before = now if before is None else before
+            # pi_now / pi_before of each token; once it has moved far enough, an
+            # advantage of 0 takes the token out of the gradient.
             ratios = (now - before).exp()
             has_moved = torch.where(
                 advantages > 0,
@@ -250,6 +253,7 @@ class PolicyLearner:
 
         The policy learns from the trials of some rows, the predictor from all.
         """
+        # Both losses come from one pass of the LSTM, and both train it.
         loss, report = self.policy_loss(policy, advantages, rows)
         if self._predictor is not None:
             predictor_loss = self._predictor.loss(policy.states, self._shares())

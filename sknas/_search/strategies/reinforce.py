@@ -132,8 +132,10 @@ class ReinforceStrategy(SearchStrategy):
 
     def begin(self) -> None:
         """Make a policy that is close to the prior of the space."""
+        # Imports torch, which reading and setting parameters must not need.
         from sknas._search.strategies.learner import LearnerSettings, PolicyLearner
 
+        # scikit-learn's constraints admit NumPy's numbers, which become Python's here.
         settings = LearnerSettings(
             hidden_size=int(self.hidden_size),
             learning_rate=float(self.learning_rate),
@@ -146,6 +148,7 @@ class ReinforceStrategy(SearchStrategy):
             accuracy_predictor=bool(self.accuracy_predictor),
             predictor_bonus=float(self.predictor_bonus),
         )
+        # torch draws from a generator of its own, which NumPy's seeds.
         seed = int(self.generator_.integers(2**32))
         self._learner = PolicyLearner(self.space_, settings, seed)
 
@@ -210,6 +213,7 @@ class ReinforceStrategy(SearchStrategy):
             ``policy_loss``, ``entropy``, ``advantage``, ``gradient_norm`` and, with a
             predictor, ``predictor_loss``. Empty before the first update.
         """
+        # A copy: the caller may change it. Before `begin` there is no learner.
         return dict(self._learner.report) if hasattr(self, "_learner") else {}
 
     def _propose(self, n: int) -> list[Architecture]:
@@ -219,5 +223,6 @@ class ReinforceStrategy(SearchStrategy):
         # Of what is drawn and not picked, everything may be drawn again later.
         n_left = self.space_.n_architectures - len(self._tried)
         candidates = super()._propose(min(n * self.predictor_candidates, n_left))
+        # Stable, so that equal predictions keep the order of the draws.
         best_first = np.argsort(-self.predict(candidates), kind="stable")
         return [candidates[index] for index in best_first[:n]]
