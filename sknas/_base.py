@@ -10,6 +10,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from sknas._budget import Budget
+from sknas._interrupts import deferred_interrupts
 from sknas._random import SeedSource
 
 # Everything that needs torch is imported by the methods that train, so that neither
@@ -27,6 +28,35 @@ class BaseNASMLP(BaseEstimator):
         tags.input_tags.allow_nan = True
         tags.input_tags.sparse = True
         return tags
+
+    def set_params(self, **params: Any) -> BaseNASMLP:
+        """Set parameters of this estimator, and of a strategy that is an object.
+
+        Parameters
+        ----------
+        **params : dict
+            Values by the names of the parameters.
+
+        Returns
+        -------
+        estimator
+            Itself.
+
+        Raises
+        ------
+        ValueError
+            If there is no such parameter, or `search_strategy` is a name and has none.
+        """
+        strategy = params.get("search_strategy", self.search_strategy)
+        nested = [name for name in params if name.startswith("search_strategy__")]
+        if nested and isinstance(strategy, str):
+            raise ValueError(
+                f"{nested[0]!r} cannot be set, since search_strategy={strategy!r} is a "
+                "name. Give an object, such as search_strategy=ReinforceStrategy(), to "
+                "set its parameters."
+            )
+        super().set_params(**params)
+        return self
 
     def _make_task(self, X: Any, y: Any) -> Task:
         """Validate y and return the task that it sets."""
@@ -56,19 +86,18 @@ class BaseNASMLP(BaseEstimator):
 
     def _run_stages(self, X: Any, y: Any, budget: Budget) -> tuple[FitResult, Any]:
         """Validate everything, then run the stages."""
-        from sknas._device import resolve_device
-        from sknas._fit.settings import read_settings
-        from sknas._fit.stages import Fit
-        from sknas._fit.validation import check_table
+        with deferred_interrupts():
+            from sknas._fit.settings import read_settings
+            from sknas._fit.stages import Fit
+            from sknas._fit.validation import check_table
 
         # What is cheap to check comes first, and all of it before any training.
         settings = read_settings(self)
-        device = resolve_device(self.device)
         table = check_table(self, X, reset=True)
         task = self._make_task(table, y)
         seeds = SeedSource(self.random_state)
-        fit = Fit(settings, table, X, task, device=device, seeds=seeds, budget=budget)
-        return fit.run(), device
+        fit = Fit(settings, table, X, task, seeds=seeds, budget=budget)
+        return fit.run(), settings.device
 
     def _forget(self, before: dict[str, Any]) -> None:
         """Delete what an earlier fit has left, but for what X has just been given."""

@@ -22,7 +22,7 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from sknas import PAPER_SETTINGS, Architecture, NASMLPClassifier
+from sknas import PAPER_SETTINGS, Architecture, NASMLPClassifier, ReinforceStrategy
 
 
 def _assert_same_results(first, second):
@@ -700,3 +700,13 @@ def test_a_table_of_numbers_that_was_read_as_text_is_told(fast):
     category = pd.DataFrame({"a": pd.Categorical(numbers[:, 0].astype(str))})
     for table in (np.array([["1"], ["2"]] * 20), words, category):
         NASMLPClassifier(**fast).fit(table, y)
+
+
+def test_parameters_of_a_strategy_that_is_a_name_cannot_be_set():
+    classifier = NASMLPClassifier()
+    with pytest.raises(ValueError, match="'search_strategy__entropy' cannot be set"):
+        classifier.set_params(search_strategy__entropy=0.1)
+    classifier.set_params(
+        search_strategy=ReinforceStrategy(), search_strategy__entropy=0.1
+    )
+    assert classifier.search_strategy.entropy == 0.1

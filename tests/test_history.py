@@ -154,6 +154,8 @@ def test_without_finalists_the_columns_are_there():
         "chosen",
     ]
     assert {len(column) for column in columns.values()} == {0}
+    frame = pd.DataFrame(columns)
+    assert list(frame[frame["chosen"]].columns) == list(columns)
 
 
 def test_a_history_is_read_again_from_its_journal():

@@ -179,3 +179,27 @@ def test_an_interrupted_fit_is_pickled_without_what_interrupted_it(
     again = pickle.loads(pickle.dumps(classifier))
     X, _ = three_class_table
     np.testing.assert_array_equal(again.predict(X), classifier.predict(X))
+
+
+@pytest.mark.parametrize("delay", [0.1, 0.4, 0.8, 1.2])
+def test_an_interrupt_while_torch_is_imported_breaks_nothing(delay, run_python):
+    program = f"""
+import os, signal, threading
+signal.signal(signal.SIGINT, signal.default_int_handler)
+import numpy as np
+from sknas import NASMLPClassifier
+X = np.random.default_rng(0).normal(size=(60, 3))
+y = X[:, 0] > 0
+classifier = NASMLPClassifier(
+    n_rounds=1, n_architectures=2, n_finalists=0, max_iter=2, random_state=0
+)
+threading.Timer({delay}, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+was_interrupted = False
+try:
+    for _ in range(200):
+        classifier.fit(X, y)
+except KeyboardInterrupt:
+    was_interrupted = True
+print(was_interrupted, classifier.fit(X, y).predict(X).shape)
+"""
+    assert run_python(program) == "True (60,)\n"

@@ -372,7 +372,7 @@ class Faulty(ScriptedStrategy):
 @pytest.mark.parametrize(("method", "n_trials"), [("ask", 2), ("tell", 4)])
 def test_an_error_in_a_late_round_ends_the_search_with_a_warning(method, n_trials):
     search = Search(Faulty(method, 2), FakeTrainer())
-    with pytest.warns(UserWarning, match="round 1 .* ZeroDivisionError: a bug of the"):
+    with pytest.warns(UserWarning, match="round 2 of 3 .* ZeroDivisionError: a bug"):
         search.run()
     assert len(search.history) == n_trials
     assert len(search.searcher.strategy.told) == 1
@@ -479,7 +479,7 @@ def _select(search, trainer, n_finalists):
     selection = Selection(
         search.searcher,
         search.problem,
-        SelectionSettings(n_finalists, 1, (1.0,), None),
+        SelectionSettings(n_finalists, 1, (1.0,)),
         TrainingSettings(max_iter=1, batch_size=1, learning_rate_init=0.125),
         FakeWorkbench(trainer),
         search.metric,

@@ -40,6 +40,20 @@ class TrainingSettings:
         """The value of ``alpha``; ``'auto'`` is what suits the solver."""
         return _AUTO_ALPHA[self.solver] if self.alpha == "auto" else float(self.alpha)
 
+    @property
+    def stops_early(self) -> bool:
+        """Whether the validation rows decide when a training ends."""
+        return self.n_iter_no_change is not None
+
+    def whole(self, epochs: int, schedule: int) -> TrainingSettings:
+        """Return settings of a training that ends after so many epochs, not before.
+
+        ``schedule`` is how many epochs the schedule of the learning rate is made for.
+        """
+        return replace(
+            self, max_iter=epochs, schedule_iter=schedule, n_iter_no_change=None
+        )
+
     def n_batch_rows(self, n_rows: int) -> int:
         """Return how many rows a batch of a table has; 'auto' is an eighth of few."""
         if isinstance(self.batch_size, str):

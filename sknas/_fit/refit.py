@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from sknas._budget import Budget
 from sknas._engine.evaluator import Evaluation, Evaluator, Request
 from sknas._engine.jobs import TrainingSettings
@@ -89,12 +87,7 @@ class Refit:
         schedule = self._length()
         if self._choice.position is not None:
             schedule = self._choice.max_iter
-        return replace(
-            self._training,
-            max_iter=self._length(),
-            schedule_iter=schedule,
-            n_iter_no_change=None,
-        )
+        return self._training.whole(self._length(), schedule)
 
     def _request(self, n_copies: int, epochs: int) -> Request:
         candidate = self._choice.evaluation.candidate

@@ -130,7 +130,7 @@ class Selection:
     @property
     def _incumbent_trial(self) -> int | None:
         """Trial 0, if it is the first architecture and did not fail."""
-        if self._problem.first_architecture is None:
+        if self._problem.incumbent is None:
             return None
         return 0 if 0 in self._searcher.history.trained() else None
 
@@ -140,11 +140,7 @@ class Selection:
         """Train some trials for so many epochs, and record those that did not fail."""
         trials = self._searcher.history.trials
         requests = [self._request(trials[i].candidate, max_iter) for i in indices]
-        settings = replace(
-            self._training,
-            max_iter=max_iter,
-            n_iter_no_change=self._settings.n_iter_no_change,
-        )
+        settings = replace(self._training, max_iter=max_iter)
         evaluator = self._workbench.evaluator(self._workbench.folds(view), settings)
         trained: dict[int, Finalist] = {}
         try:

@@ -1,25 +1,34 @@
 """From the parameters of an estimator to the typed settings of each stage.
 
-Nothing below this room reads an estimator, and nothing else in it does. Every field has
-the name of the parameter that it comes from.
+Nothing else reads the parameters of an estimator. Settings are filled by the names of
+their fields, so that a parameter is written where it is declared and where it acts, and
+nowhere in between. Where a parameter decides how something is made, the settings hold
+what makes it.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
 from numbers import Real
 from typing import Any
 
 import numpy as np
+import torch
 from sklearn.base import clone
 
+from sknas._device import resolve_device
 from sknas._engine.jobs import TrainingSettings
+from sknas._engine.trainer import Trainer
+from sknas._progress import Progress
 from sknas._search.searcher import SearchSettings
 from sknas._search.strategies import STRATEGIES, SearchStrategy
 from sknas._sklearn import InvalidParameterError
 from sknas._space import ACTIVATIONS, Architecture, SearchSpace, canonical_activation
+from sknas._table.encoder import TableEncoder
 from sknas._tasks.splits import SplitSettings
+from sknas._tasks.task import Scoring
 
 
 @dataclass(frozen=True)
@@ -29,7 +38,6 @@ class SelectionSettings:
     n_finalists: int
     max_iter: int
     epoch_fractions: tuple[float, ...]
-    n_iter_no_change: int | None
 
     def lengths(self) -> list[int]:
         """Return the numbers of epochs to choose from, the longest training last."""
@@ -52,17 +60,21 @@ class FitSettings:
 
     space: SearchSpace
     strategy: SearchStrategy
-    first_architecture: Architecture | None
+    # Trial 0, which the others have to beat.
+    incumbent: Architecture | None
     splits: SplitSettings
     search: SearchSettings
     selection: SelectionSettings
     refit: RefitSettings
-    # How children are trained in the search; the other stages replace its epochs.
+    # How children are trained in the search, and how finalists and the refit are.
+    search_training: TrainingSettings
     training: TrainingSettings
-    encoding: str
-    scoring: str | Callable[..., float] | None
-    n_jobs: int | None
-    verbose: bool | int
+    scorer: Scoring
+    device: torch.device
+    progress: Progress
+    # Take a seed, and data with settings.
+    make_encoder: Callable[[int], TableEncoder]
+    make_trainer: Callable[..., Trainer]
 
 
 def read_settings(estimator: Any) -> FitSettings:
@@ -85,31 +97,29 @@ def read_settings(estimator: Any) -> FitSettings:
     """
     space = _space(estimator)
     _check_epoch_fractions(estimator)
-    # Settings are filled by the names of their fields, so that a parameter is written
-    # where it is declared and where it acts, and nowhere in between.
     parameters = estimator.get_params(deep=False)
-    search_iter = {
-        "max_iter": estimator.search_epochs,
-        "n_iter_no_change": estimator.search_n_iter_no_change,
-    }
+    search: SearchSettings = _pick(SearchSettings, parameters)
+    device = resolve_device(estimator.device)
     return FitSettings(
         space=space,
         strategy=_strategy(estimator),
-        first_architecture=_first_architecture(estimator, space),
+        incumbent=_first_architecture(estimator, space),
         splits=_splits(estimator, parameters),
-        search=_pick(SearchSettings, parameters),
+        search=search,
         selection=_pick(SelectionSettings, parameters),
         refit=_pick(RefitSettings, parameters),
-        training=_pick(TrainingSettings, parameters, **search_iter),
-        **{
-            name: parameters[name]
-            for name in (
-                "encoding",
-                "scoring",
-                "n_jobs",
-                "verbose",
-            )
-        },
+        search_training=_pick(
+            TrainingSettings,
+            parameters,
+            max_iter=estimator.search_epochs,
+            n_iter_no_change=estimator.search_n_iter_no_change,
+        ),
+        training=_pick(TrainingSettings, parameters),
+        scorer=estimator.scoring,
+        device=device,
+        progress=Progress(search.n_trials, estimator.verbose),
+        make_encoder=functools.partial(TableEncoder, estimator.encoding),
+        make_trainer=functools.partial(Trainer, device=device, n_jobs=estimator.n_jobs),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import time
 from dataclasses import dataclass
@@ -18,7 +19,6 @@ from sknas._fit.selection import Choice, Selection
 from sknas._fit.settings import FitSettings
 from sknas._fit.workbench import Workbench, affordable_rows
 from sknas._model.ensemble import FittedEnsemble, Member
-from sknas._progress import Progress
 from sknas._random import SeedSource
 from sknas._search.history import SearchHistory
 from sknas._search.searcher import AskTellSearcher, Problem
@@ -69,8 +69,6 @@ class Fit:
         The table as the user gave it, for scorers that look at it.
     task : Task
         The target.
-    device : torch.device
-        Where networks are trained.
     seeds : SeedSource
         Names every seed.
     budget : Budget
@@ -84,18 +82,16 @@ class Fit:
         given_X: Any,
         task: Task,
         *,
-        device: torch.device,
         seeds: SeedSource,
         budget: Budget,
     ) -> None:
         self._settings, self._budget, self._seeds = settings, budget, seeds
-        self._device = device
         sample = affordable_rows(
             X,
             task,
-            encoding=settings.encoding,
-            random_state=seeds.seed("sample"),
-            budget=budget,
+            settings.make_encoder(seeds.seed("sample")),
+            seeds.seed("sample"),
+            budget,
         )
         if sample is not None:
             X, given_X = safe_indexing(X, sample), safe_indexing(given_X, sample)
@@ -106,7 +102,7 @@ class Fit:
         validation_rows = [rows for _, rows in self._splits]
         # The search measures on the first fold, the selection on all of them.
         self._search_metric, self._metric = (
-            task.metric(settings.scoring, given_X, rows)
+            task.metric(settings.scorer, given_X, rows)
             for rows in (validation_rows[0], np.concatenate(validation_rows))
         )
         # A scorer that does not suit the target fails here, before any training.
@@ -152,23 +148,22 @@ class Fit:
             self._X,
             self._task,
             self._splits,
-            encoding=settings.encoding,
-            seeds=self._seeds,
-            device=self._device,
-            n_jobs=settings.n_jobs,
+            settings.make_encoder(self._seeds.seed("encoder")),
+            functools.partial(
+                settings.make_trainer, seed=self._seeds.seed("order of rows")
+            ),
         )
         # The encoded table is all that is needed from now on.
         del self._X
-        n_trials = settings.search.n_rounds * settings.search.n_architectures
-        self._progress = Progress(n_trials, settings.verbose)
+        self._progress = settings.progress
         # More folds would hardly rank better, and cost as many times as much.
         folds = self._workbench.folds(self._workbench.search_view, 1)
         self._problem = Problem(
             settings.space,
-            self._workbench.evaluator(folds, settings.training),
+            self._workbench.evaluator(folds, settings.search_training),
             self._search_metric,
             self._seeds,
-            settings.first_architecture,
+            settings.incumbent,
         )
         self._searcher = AskTellSearcher(
             settings.strategy, settings.search, self._progress
@@ -277,7 +272,7 @@ class Fit:
         trials = self._searcher.history.trials
         has_settings = any(trial.candidate.settings for trial in trials)
         is_known = self._metric.is_accuracy and choice.position is not None
-        stops = selection.n_iter_no_change is not None or self._budget.is_limited
+        stops = self._settings.training.stops_early or self._budget.is_limited
         if not is_known or stops or has_settings:
             return math.nan
         # Everything that could have been chosen, whether or not it was tried.

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import torch
 
 from sknas._budget import Budget
 from sknas._engine.evaluator import Evaluator
 from sknas._engine.jobs import TrainingData, TrainingSettings
 from sknas._engine.trainer import Trainer
-from sknas._random import SeedSource
 from sknas._sklearn import safe_indexing
 from sknas._table.encoder import TableEncoder
 from sknas._tasks.task import Task
@@ -38,14 +36,10 @@ class Workbench:
         The target.
     splits : list of (training, validation)
         Positions of the rows of each fold.
-    encoding : str
-        The estimator's parameter.
-    seeds : SeedSource
-        Names every seed.
-    device : torch.device
-        Where networks are trained.
-    n_jobs : int or None
-        Processes that train on a CPU.
+    encoder : TableEncoder
+        Not yet fitted.
+    make_trainer : callable
+        Takes folds and settings, and returns what trains on them.
 
     Attributes
     ----------
@@ -61,18 +55,15 @@ class Workbench:
         X: Any,
         task: Task,
         splits: Sequence[tuple[np.ndarray, np.ndarray]],
-        *,
-        encoding: str,
-        seeds: SeedSource,
-        device: torch.device,
-        n_jobs: int | None,
+        encoder: TableEncoder,
+        make_trainer: Callable[[Sequence[TrainingData], TrainingSettings], Trainer],
     ) -> None:
-        self.encoder = TableEncoder(encoding, seeds.seed("encoder"))
-        self._table = self.encoder.fit_table(X, task.y)
+        self.encoder = encoder
+        self._table = encoder.fit_table(X, task.y)
         self.views: dict[str, np.ndarray] = self.encoder.views_
         self.search_view = next(iter(self.views))
         self._task, self._splits = task, splits
-        self._seeds, self._device, self._n_jobs = seeds, device, n_jobs
+        self._make_trainer = make_trainer
         # The folds as the search sees them, as far as they have been asked for; another
         # view is cut from them.
         self._folds: dict[int, TrainingData] = {}
@@ -118,18 +109,11 @@ class Workbench:
         n_copies: int = 1,
     ) -> Evaluator:
         """Return what trains candidates on some folds."""
-        trainer = Trainer(
-            folds,
-            settings,
-            seed=self._seeds.seed("order of rows"),
-            device=self._device,
-            n_jobs=self._n_jobs,
-        )
-        return Evaluator(trainer, n_copies)
+        return Evaluator(self._make_trainer(folds, settings), n_copies)
 
 
 def affordable_rows(
-    X: Any, task: Task, *, encoding: str, random_state: int, budget: Budget
+    X: Any, task: Task, encoder: TableEncoder, random_state: int, budget: Budget
 ) -> np.ndarray | None:
     """Return the rows that there is time to encode, or None for all.
 
@@ -139,8 +123,8 @@ def affordable_rows(
         The validated table.
     task : Task
         The target.
-    encoding : str
-        The estimator's parameter.
+    encoder : TableEncoder
+        Not yet fitted; it is fitted to a part of the rows.
     random_state : int
         Draws the rows.
     budget : Budget
@@ -156,9 +140,7 @@ def affordable_rows(
     with warnings.catch_warnings():
         # What there is to be told of the table is told when it is encoded.
         warnings.simplefilter("ignore")
-        table = TableEncoder(encoding, random_state).fit_table(
-            safe_indexing(X, probed), task.y[probed]
-        )
+        table = encoder.fit_table(safe_indexing(X, probed), task.y[probed])
     table.all_rows()
     # Step 2: take as many, in the order of the permutation, as there is time for.
     seconds_per_row = (time.monotonic() - start) / len(probed)

@@ -19,6 +19,9 @@ from sknas._search.journal import (
     Trial,
 )
 
+# Columns that are objects, whether or not there is a row.
+_OBJECTS = ("architecture",)
+
 
 class SearchHistory:
     """All trials, rounds and finalists, in the order in which they were recorded.
@@ -93,7 +96,10 @@ class SearchHistory:
             for position, finalist in enumerate(self.finalists)
         ]
         names = _names(FinalistRecord, self.finalists)
-        return columns_of(rows, [*names, "chosen"])
+        columns = columns_of(rows, [*names, "chosen"])
+        # Without finalists too, a mask is a mask.
+        columns["chosen"] = columns["chosen"].astype(bool)
+        return columns
 
 
 def _names(
@@ -136,7 +142,7 @@ def columns_of(
     for name in names:
         values = [row.get(name, math.nan) for row in rows]
         is_text = {isinstance(value, str) for value in values}
-        if name == "architecture" or len(is_text) == 2:
+        if name in _OBJECTS or len(is_text) == 2:
             # np.asarray would try to look inside an architecture, and write NaN beside
             # text as text.
             column = np.empty(len(values), dtype=object)

@@ -14,6 +14,7 @@ import numpy as np
 
 from sknas._budget import Budget
 from sknas._engine.evaluator import Evaluation, Evaluator, Request
+from sknas._interrupts import deferred_interrupts
 from sknas._progress import Progress
 from sknas._random import SeedSource
 from sknas._search.history import SearchHistory
@@ -46,7 +47,7 @@ class Problem:
         Scores them on the evaluator's validation rows.
     seeds : SeedSource
         Names every seed.
-    first_architecture : Architecture or None
+    incumbent : Architecture or None
         Trial 0, which the others have to beat.
     """
 
@@ -54,7 +55,7 @@ class Problem:
     evaluator: Evaluator
     metric: ValidationMetric
     seeds: SeedSource
-    first_architecture: Architecture | None
+    incumbent: Architecture | None
 
     def seed(self, purpose: str, candidate: Candidate) -> int:
         """Return the seed of a candidate's networks, whatever is trained beside it."""
@@ -79,6 +80,11 @@ class SearchSettings:
     n_rounds: int
     n_architectures: int
     weight_sharing: bool
+
+    @property
+    def n_trials(self) -> int:
+        """How many trials a search may come to."""
+        return self.n_rounds * self.n_architectures
 
 
 class AskTellSearcher:
@@ -146,7 +152,9 @@ class AskTellSearcher:
         # training on it.
         n_stores = problem.evaluator.n_folds if self.settings.weight_sharing else 0
         self._stores = [BigramWeightStore() for _ in range(n_stores)]
-        self.strategy.setup(problem.space, problem.seeds.seed("strategy"))
+        # The first optimiser of a process imports more of torch.
+        with deferred_interrupts():
+            self.strategy.setup(problem.space, problem.seeds.seed("strategy"))
         seconds_of_last = 0.0
         for number in range(self.settings.n_rounds):
             start = time.perf_counter()
@@ -168,9 +176,9 @@ class AskTellSearcher:
             if not number or self.best is None:
                 raise
             warn(
-                f"The search ended in round {number} of {self.settings.n_rounds} "
-                f"(counted from 0) with {type(error).__name__}: {error}. The choice is "
-                f"among the {len(self.history)} trials recorded so far."
+                f"The search ended in round {number + 1} of {self.settings.n_rounds} "
+                f"with {type(error).__name__}: {error}. The choice is among the "
+                f"{len(self.history)} trials recorded so far."
             )
             return False
 
@@ -223,7 +231,7 @@ class AskTellSearcher:
     def _propose(self, *, is_first: bool) -> list[Proposed]:
         """Ask for what a round tries, and keep what is new."""
         given: list[Proposed] = []
-        first = self._problem.first_architecture
+        first = self._problem.incumbent
         if is_first and first is not None:
             given.append(first)
             self._seen.add(as_proposal(first))
@@ -348,7 +356,7 @@ class AskTellSearcher:
             "time_children": seconds[1],
         }
         # Where a strategy's figure has the name of one of ours, ours stays.
-        self.history.record(Round({**report, **figures}))
+        self.history.record(Round({**figures, **report, **figures}))
         self.progress.round(
             number + 1,
             self.settings.n_rounds,
