@@ -25,7 +25,7 @@ class NASMLPClassifier(ClassifierMixin, BaseNASMLP):
     ``fit`` encodes the table, lets an LSTM controller propose architectures, trains
     each one briefly, teaches the controller by REINFORCE which ones did well, trains
     the best again from scratch, chooses, and refits an ensemble of the choice on all
-    rows. What a fit costs is set by `max_time`, or by `n_rounds`, `n_architectures`,
+    rows. The cost of a fit depends on `max_time`, or by `n_rounds`, `n_architectures`,
     `search_epochs`, `n_splits`, `n_finalists`, `n_ensemble`, `max_iter` and
     `layer_widths`.
 
@@ -42,8 +42,8 @@ class NASMLPClassifier(ClassifierMixin, BaseNASMLP):
         Longest architecture in tokens: dense layers, dropouts and the output layer.
         At least 2.
     dropout : float, default=0.2
-        Share of units that a dropout layer silences in training, in [0, 1), rounded
-        to 1/256. 0 leaves dropout out of the space.
+        Fraction of units that a dropout layer drops in training, in [0, 1), rounded to
+        1/256. 0 leaves dropout out of the space.
     search_strategy : {'reinforce', 'random'} or object, default='reinforce'
         What proposes architectures. The names stand for `ReinforceStrategy` and
         `RandomStrategy` with their defaults; ``ReinforceStrategy(entropy=0.1)`` sets
@@ -51,7 +51,8 @@ class NASMLPClassifier(ClassifierMixin, BaseNASMLP):
         of your own inherits from `SearchStrategy`, or has ``setup``, ``ask`` and
         ``tell``. A clone is used, or of an object that is no estimator a deep copy.
     n_rounds : int, default=5
-        How often the strategy is asked and told.
+        Number of rounds. In each, the strategy proposes architectures and learns from
+        their rewards.
     n_architectures : int, default=8
         Architectures per round.
     search_epochs : int, default=15
@@ -95,12 +96,12 @@ class NASMLPClassifier(ClassifierMixin, BaseNASMLP):
     epoch_fractions : tuple of float, default=(0.25, 1.0)
         Fractions of `max_iter`. Every finalist is trained for each of them, with a
         schedule of the learning rate of its own, and the refit takes the one that the
-        choice had: noisy tables want short trainings.
+        choice had: noisy tables need short trainings.
     validation_fraction : float, default=0.2
         Share of the rows that children and finalists are measured on, in (0, 1).
     n_splits : int or 'auto', default='auto'
-        Every finalist is trained on so many splits, each with validation rows of its
-        own; the search has the first. ``'auto'`` takes as many as measure on 1,000
+        Every finalist is trained on this many splits, each with validation rows of its
+        own; the search uses the first. ``'auto'`` takes enough to measure on 1,000
         rows, but at most five: one from 5,000 rows on.
     n_iter_no_change : int or None, default=None
         The training of a finalist ends early when its validation loss has not
@@ -115,7 +116,7 @@ class NASMLPClassifier(ClassifierMixin, BaseNASMLP):
         the mean log-probability of the true classes, which tells architectures apart
         where accuracies of few rows cannot.
     encoding : {'auto', 'piecewise', 'scale', 'passthrough'}, default='auto'
-        What becomes of numbers. ``'scale'`` makes them robust against outliers;
+        How numeric columns are encoded. ``'scale'`` makes them robust against outliers;
         ``'piecewise'`` adds, if there are no more than 170 numeric columns, what a
         piecewise linear function of each needs; ``'auto'`` searches with these and
         leaves them out of the network if the chosen architecture validates better
@@ -135,7 +136,7 @@ class NASMLPClassifier(ClassifierMixin, BaseNASMLP):
         many threads as torch may use. The result depends on neither.
     random_state : int, RandomState instance or None, default=None
         An int makes the result reproducible. numpy's and torch's global states are
-        neither read nor moved; None takes entropy from the operating system.
+        neither read nor changed; None takes entropy from the operating system.
     verbose : bool or int, default=False
         Whether to report progress on stderr: 1 for a bar if tqdm is installed, else a
         line for each round; 2 for a line for each trial.
@@ -184,20 +185,20 @@ class NASMLPClassifier(ClassifierMixin, BaseNASMLP):
         Biases of each layer of the first member.
     temperature_ : float
         What the logarithms of the members' averaged probabilities are divided by, so
-        that probabilities come true as often as they say: the value of the least log
-        loss on the validation rows. 1 without finalists.
+        that the probabilities are calibrated: the value that minimises the log loss on
+        the validation rows. 1 without finalists.
     encoder_ : TableEncoder
         Turns a table into the matrix that the network sees.
     loss_curve_ : list of float
         Training loss of each epoch of the refit, averaged over the networks.
     loss_ : float
-        Its last value.
+        Last value of `loss_curve_`.
     best_loss_ : float
-        Its least value.
+        Lowest value of `loss_curve_`.
     validation_scores_ : list of float
         Validation accuracy of each epoch of the chosen finalist.
     best_validation_score_ : float
-        Its greatest value.
+        Highest value of `validation_scores_`.
     n_iter_ : int
         Epochs of the refit.
     t_ : int

@@ -17,7 +17,7 @@ _MAX_REDRAWS = 20
 
 
 class SearchStrategy(BaseEstimator):
-    """Base class of what proposes architectures.
+    """Base class for search strategies.
 
     A search calls `setup` once, then `ask` and `tell` in turn. A strategy sees the
     space and the rewards, never the data. This class checks, counts, removes
@@ -73,7 +73,7 @@ class SearchStrategy(BaseEstimator):
     # What a subclass writes.
 
     def begin(self) -> None:
-        """Prepare a search; `space_` and `generator_` are there.
+        """Prepare a search; `space_` and `generator_` are already set.
 
         Whatever a strategy remembers of a search is made here, not in the constructor.
         """
@@ -101,7 +101,7 @@ class SearchStrategy(BaseEstimator):
     def learn(
         self, architectures: Sequence[Architecture], rewards: Sequence[float]
     ) -> None:
-        """Learn what came of architectures; without this method, nothing.
+        """Learn from the rewards; by default, do nothing.
 
         Parameters
         ----------
@@ -109,11 +109,11 @@ class SearchStrategy(BaseEstimator):
             Those that `ask` returned and others that were tried, at least one.
             `was_asked` tells which are which.
         rewards : sequence of float
-            One finite number each; more is better.
+            One finite number each; higher is better.
         """
 
     def predict(self, architectures: Sequence[Architecture]) -> np.ndarray:
-        """Predict rewards: NaN from a strategy that does not.
+        """Predict rewards: NaN by default.
 
         Parameters
         ----------
@@ -200,14 +200,14 @@ class SearchStrategy(BaseEstimator):
     def tell(
         self, architectures: Sequence[Architecture], rewards: Sequence[float]
     ) -> None:
-        """Take in what came of architectures.
+        """Receive the rewards of architectures.
 
         Parameters
         ----------
         architectures : sequence of Architecture
             All that were asked for, and any others of the space.
         rewards : sequence of float
-            One finite number each; more is better.
+            One finite number each; higher is better.
 
         Raises
         ------
