@@ -73,14 +73,19 @@ class BaseNASMLP(BaseEstimator):
         before = dict(self.__dict__)
         try:
             result, device = self._run_stages(X, y, budget)
-            attributes = {**self._attributes(result), "device_": str(device)}
         except BaseException:
-            self.__dict__.clear()
-            self.__dict__.update(before)
+            self._restore(before)
             raise
-        # Everything at once: an estimator is never half an old one.
-        self._forget(before)
-        self.__dict__.update(attributes)
+        # Ctrl-C has nothing to stop any more; it is raised when all is published.
+        with deferred_interrupts():
+            try:
+                attributes = {**self._attributes(result), "device_": str(device)}
+            except Exception:
+                self._restore(before)
+                raise
+            # Everything at once: an estimator is never half an old one.
+            self._forget(before)
+            self.__dict__.update(attributes)
         if result.interrupt is not None:
             raise result.interrupt
 
@@ -98,6 +103,11 @@ class BaseNASMLP(BaseEstimator):
         seeds = SeedSource(self.random_state)
         fit = Fit(settings, table, X, task, seeds=seeds, budget=budget)
         return fit.run(), settings.device
+
+    def _restore(self, before: dict[str, Any]) -> None:
+        """Make this estimator what it was before `fit`."""
+        self.__dict__.clear()
+        self.__dict__.update(before)
 
     def _forget(self, before: dict[str, Any]) -> None:
         """Delete what an earlier fit has left, but for what X has just been given."""

@@ -10,11 +10,16 @@ from types import FrameType
 
 
 @contextmanager
-def deferred_interrupts() -> Iterator[None]:
+def deferred_interrupts(*, are_dropped: bool = False) -> Iterator[None]:
     """Hold Ctrl-C back until the end of the context, and let it through then.
 
     An import of torch that is interrupted leaves a half-made module behind, with which
     nothing works for the rest of the process. Only the main thread hears of signals.
+
+    Parameters
+    ----------
+    are_dropped : bool, default=False
+        Whether to forget it at the end, since an earlier one is under way already.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -30,5 +35,5 @@ def deferred_interrupts() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, previous)
-        if received:
+        if received and not are_dropped:
             previous(*received[0])

@@ -1,7 +1,5 @@
 """The choice and the bound, on simulated validation rows."""
 
-import math
-
 import numpy as np
 import pytest
 
@@ -22,7 +20,10 @@ def _choose(is_right, incumbent):
     y = np.zeros(is_right.shape[1], dtype=int)
     predictions = [np.where(row[:, None], [0.9, 0.1], [0.1, 0.9]) for row in is_right]
     metric = ClassificationMetric("accuracy", np.array([0, 1]), y)
-    return choose(*metric.compare(predictions), incumbent)
+    merits = [metric.merit(p, metric.score(p)) for p in predictions]
+    return choose(
+        merits, lambda a, b: metric.noise(predictions[a], predictions[b]), incumbent
+    )
 
 
 @pytest.mark.parametrize("n_candidates", [2, 6, 12])
@@ -50,18 +51,17 @@ def test_a_better_one_replaces_the_incumbent():
 
 
 def test_without_an_incumbent_the_best_is_chosen():
-    merits = np.array([0.5, 0.7, 0.6])
-    assert choose(merits, np.eye(3)) == 1
-    assert choose(merits, np.eye(3), incumbent=1) == 1
-    assert choose(merits, np.eye(3), incumbent=0) == 0
-    assert choose(merits, 1e-4 * np.eye(3), incumbent=0) == 1
+    merits = [0.5, 0.7, 0.6]
 
+    def unknown(*_):
+        raise AssertionError("the noise was asked for")
 
-def test_what_has_no_merit_is_not_chosen():
-    merits = np.array([math.nan, 0.7, math.nan])
-    for incumbent in (None, 0, 1, 2):
-        assert choose(merits, np.full((3, 3), np.nan), incumbent) == 1
-    assert choose(np.full(2, np.nan), np.eye(2), 1) == 0
+    assert choose(merits, unknown) == 1
+    assert choose(merits, unknown, incumbent=1) == 1
+    assert choose(merits, lambda *_: 1.0, incumbent=0) == 0
+    assert choose(merits, lambda *_: 0.01, incumbent=0) == 1
+    # Of equals the incumbent stays, without a look at the noise.
+    assert choose([0.5, 0.5], unknown, incumbent=1) == 1
 
 
 def test_more_rivals_need_a_wider_margin():

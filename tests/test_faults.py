@@ -6,6 +6,9 @@ import pytest
 import torch
 
 from sknas import NASMLPClassifier, RandomStrategy
+from sknas._engine import trainer as _trainer
+from sknas._engine.jobs import untrained
+from sknas._fit.workbench import Workbench
 
 
 @pytest.fixture
@@ -170,3 +173,68 @@ def test_a_callable_scorer_sees_the_table_as_it_was_given(fast, three_class_tabl
         NASMLPClassifier(**fast, scoring=scoring).fit(table, y)
         assert {type(part) for part in seen} == {type(table)}
         assert {len(part) for part in seen} == {18}
+
+
+class Reporting(RandomStrategy):
+    """Reports arrays that grow from round to round."""
+
+    def report(self):
+        self.n_reports_ = getattr(self, "n_reports_", 0) + 1
+        return {"weights": np.zeros(self.n_reports_)}
+
+
+def test_figures_of_any_shape_are_recorded(classifier, three_class_table):
+    classifier.set_params(search_strategy=Reporting()).fit(*three_class_table)
+    shapes = [weights.shape for weights in classifier.round_results_["weights"]]
+    assert shapes == [(1,), (2,), (3,)]
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("fails_from", [4, 6, 9, 11])
+def test_scores_that_are_not_finite_are_failures(
+    value, fails_from, classifier, three_class_table
+):
+    n_calls = []
+
+    def scoring(estimator, X, y):
+        n_calls.append(1)
+        if len(n_calls) >= fails_from:
+            return value
+        return (estimator.predict(X) == y).mean()
+
+    classifier.set_params(scoring=scoring)
+    if fails_from == 4:
+        with pytest.raises(ValueError, match="All 6 children of the search failed"):
+            classifier.fit(*three_class_table)
+        return
+    classifier.fit(*three_class_table)
+    assert np.isfinite(classifier.best_score_)
+
+
+def test_a_copy_that_fails_is_left_out(fast, three_class_table, monkeypatch):
+    original = _trainer.train_stack
+
+    def train_stack(data, jobs, *arguments):
+        results = original(data, jobs, *arguments)
+        if data.X_validation is not None:
+            return results
+        return [untrained(jobs[0], len(data.X), "out of memory"), *results[1:]]
+
+    monkeypatch.setattr(_trainer, "train_stack", train_stack)
+    X, y = three_class_table
+    classifier = NASMLPClassifier(**fast).fit(X, y)
+    assert len(classifier.ensemble_) == 1
+    assert len(classifier.loss_curve_) == classifier.n_iter_ == 3
+    assert classifier.predict(X).shape == (90,)
+
+
+def test_an_error_of_the_refit_loses_nothing(fast, three_class_table, monkeypatch):
+    def all_rows(self, view):
+        raise MemoryError("no room for all rows")
+
+    monkeypatch.setattr(Workbench, "all_rows", all_rows)
+    X, y = three_class_table
+    classifier = NASMLPClassifier(**fast)
+    with pytest.warns(UserWarning, match="refit ended with MemoryError: no room"):
+        classifier.fit(X, y)
+    assert classifier.predict(X).shape == (90,)

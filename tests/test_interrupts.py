@@ -2,6 +2,7 @@
 
 import ast
 import pickle
+import signal
 
 import numpy as np
 import pytest
@@ -167,6 +168,48 @@ print((len(late), max(late), published, counts[1], max(counts[2:]), processes))
     assert later_count <= early_count + 2
     # Those of one pool of workers and of joblib's resource tracker.
     assert processes <= n_jobs + 2
+
+
+class SlowScorer:
+    """The accuracy, with Ctrl-C in some of its calls."""
+
+    def __init__(self, *presses):
+        self.presses, self.n_calls = presses, 0
+
+    def __call__(self, estimator, X, y):
+        self.n_calls += 1
+        if self.n_calls in self.presses:
+            signal.raise_signal(signal.SIGINT)
+        return (estimator.predict(X) == y).mean()
+
+
+@pytest.fixture
+def _ctrl_c():
+    """Answer SIGINT as Python does, also where pytest runs in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_ctrl_c")
+def test_an_interrupt_in_the_choice_keeps_everything(fast, three_class_table):
+    X, y = three_class_table
+    scorer = SlowScorer()
+    NASMLPClassifier(**fast, scoring=scorer).fit(X, y)
+    n_calls = scorer.n_calls
+    # Two checks and the guess, four trials, two finalists; the rest is the choice.
+    assert n_calls > 20
+    for number in range(10, n_calls + 1, 7):
+        # A second press, as long as there is anything to stop, changes nothing.
+        scorer = SlowScorer(number, number + 1)
+        classifier = NASMLPClassifier(**fast, scoring=scorer)
+        with pytest.raises(KeyboardInterrupt, match=r"^"):
+            classifier.fit(X, y)
+        assert classifier.interrupted_ == "selection"
+        assert len(classifier.finalist_results_["index"]) == 2
+        assert classifier.predict(X).shape == (90,)
+        # No noise is measured any more.
+        assert scorer.n_calls <= number + 1
 
 
 def test_an_interrupted_fit_is_pickled_without_what_interrupted_it(

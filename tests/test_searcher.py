@@ -724,3 +724,19 @@ def test_a_strategy_that_inherits_may_draw_candidates(fast, three_class_table):
     assert set(alphas[1:]) <= {0.01, 0.1, 1.0}
     # There is no bound over candidates that cannot be counted.
     assert np.isnan(classifier.score_bound_)
+
+
+@pytest.mark.parametrize(
+    "settings", [None, (("alpha",),), [("alpha", 1.0)], (("alpha", 1.0),) * 2], ids=repr
+)
+def test_malformed_settings_are_refused(settings):
+    with pytest.raises(ValueError, match="settings of a Candidate must be"):
+        Candidate(A, settings)
+
+
+@pytest.mark.parametrize("epochs", [0, -1, 1.5, math.nan])
+def test_malformed_epochs_are_refused(epochs):
+    with pytest.raises(ValueError, match="number of epochs >= 1"):
+        Proposal(Candidate(A), epochs)
+    with pytest.raises(ValueError, match="must have a Candidate"):
+        Proposal(A)

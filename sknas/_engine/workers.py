@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 import joblib
 from joblib.externals.loky import BrokenProcessPool, reusable_executor
 
+from sknas._interrupts import deferred_interrupts
 from sknas._warnings import warn
 
 _Task = TypeVar("_Task")
@@ -180,8 +181,10 @@ def _submit(
         is_complete = True
     finally:
         if not is_complete:
-            cancellation.cancel()
-            _end_workers(outcomes, queue)
+            # Another Ctrl-C must not leave half a pool behind.
+            with deferred_interrupts():
+                cancellation.cancel()
+                _end_workers(outcomes, queue)
 
 
 def _executor() -> Any:

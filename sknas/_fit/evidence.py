@@ -6,7 +6,7 @@ Nothing here trains or looks at tables: functions of scores and of their noise.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from scipy.special import betaincinv
@@ -23,7 +23,9 @@ _SMALLEST_LOG = -690.0
 
 
 def choose(
-    merits: np.ndarray, covariance: np.ndarray, incumbent: int | None = None
+    merits: Sequence[float],
+    noise: Callable[[int, int], float],
+    incumbent: int | None = None,
 ) -> int:
     """Choose the best of several candidates, unless it may have beaten one by luck.
 
@@ -32,27 +34,24 @@ def choose(
 
     Parameters
     ----------
-    merits : ndarray of shape (n_candidates,)
-        What is compared: more is better. NaN where a candidate has none.
-    covariance : ndarray of shape (n_candidates, n_candidates)
-        Of the merits: the noise of the validation rows, and of the networks' seeds.
+    merits : sequence of float
+        What is compared, a finite number for each candidate: more is better.
+    noise : callable
+        Takes the positions of two candidates, and returns the standard error of the
+        difference of their merits. It is asked at most once.
     incumbent : int or None, default=None
         Position of the candidate that stays unless it is beaten clearly.
 
     Returns
     -------
     int
-        Position of the choice: the first one if none has a merit.
+        Position of the choice; of equals the first.
     """
-    if not np.isfinite(merits).any():
-        return 0
-    best = int(np.nanargmax(merits))
-    if incumbent in (None, best) or not math.isfinite(merits[incumbent]):
-        return best
-    pair = covariance[np.ix_([best, incumbent], [best, incumbent])]
-    variance = pair[0, 0] + pair[1, 1] - 2 * pair[0, 1]
-    noise = margin(len(merits) - 1) * math.sqrt(max(variance, 0.0))
-    return best if merits[best] - merits[incumbent] > noise else incumbent
+    best = int(np.argmax(merits))
+    if incumbent is None or merits[best] == merits[incumbent]:
+        return best if incumbent is None else incumbent
+    needed = margin(len(merits) - 1) * noise(best, incumbent)
+    return best if merits[best] - merits[incumbent] > needed else incumbent
 
 
 def margin(n_rivals: int) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -24,7 +25,7 @@ class Finalist:
     """A trial that was trained again, at full fidelity.
 
     ``index`` is its row of the search's record, ``view`` the encoding of the numbers
-    and ``max_iter`` the length of the training.
+    and ``max_iter`` the length of the training. Choices compare ``merit``.
     """
 
     index: int
@@ -32,6 +33,7 @@ class Finalist:
     max_iter: int
     evaluation: Evaluation
     score: float
+    merit: float
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,8 @@ class Selection:
         self._workbench, self._metric = workbench, metric
         self._progress = progress
         self.finalists: list[Finalist] = []
+        # What has been measured of the noise between two of them.
+        self._noises: dict[tuple[int, int], float] = {}
 
     def run(self, budget: Budget) -> None:
         """Train all finalists, then the best of them in each other encoding.
@@ -150,8 +154,11 @@ class Selection:
                     if evaluation.predictions is None or not evaluation.is_complete:
                         continue
                     index = indices[position]
-                    score = self._metric.score(evaluation.predictions)
-                    trained[index] = Finalist(index, view, max_iter, evaluation, score)
+                    finalist = self._finalist(index, view, max_iter, evaluation)
+                    # One without a score cannot be compared: it has failed.
+                    if not math.isfinite(finalist.merit):
+                        continue
+                    trained[index] = finalist
                     n_trained = f"{len(trained)} of {len(requests)}"
                     self._progress.stage(f"finalist {n_trained} trained")
         finally:
@@ -163,6 +170,14 @@ class Selection:
     def _request(self, candidate: Candidate, max_iter: int) -> Request:
         seed = self._problem.seed("finalist", candidate)
         return Request(candidate, seed, epochs=max_iter)
+
+    def _finalist(
+        self, index: int, view: str, max_iter: int, evaluation: Evaluation
+    ) -> Finalist:
+        assert evaluation.predictions is not None
+        score = self._metric.score(evaluation.predictions)
+        merit = self._metric.merit(evaluation.predictions, score)
+        return Finalist(index, view, max_iter, evaluation, score, merit)
 
     def _record(self, finalist: Finalist) -> None:
         self.finalists.append(finalist)
@@ -179,19 +194,26 @@ class Selection:
         )
         self._searcher.history.record(record)
 
-    def choice(self) -> Choice:
+    def choice(self, *, measures_noise: bool = True) -> Choice:
         """Choose among the finalists so far, without them the best trial.
 
         The finalist that is best on the validation rows is chosen, but the first
         architecture must be beaten by more than chance. Then, if this finalist was
         trained in another encoding too, the better of the two is.
+
+        Parameters
+        ----------
+        measures_noise : bool, default=True
+            False takes noise that has not been measured yet for zero: with a slow
+            scorer, measuring takes time.
         """
         view = self._workbench.search_view
         # Positions are those in `finalists`.
         positions = [i for i, f in enumerate(self.finalists) if f.view == view]
         if not positions:
             return self.best_trial()
-        chosen = positions[self._best(positions, self._incumbent(positions))]
+        incumbent = self._incumbent(positions)
+        chosen = positions[self._best(positions, incumbent, measures_noise)]
         # The same trial and length in all encodings that it was trained in.
         trial = self.finalists[chosen].index, self.finalists[chosen].max_iter
         same = [
@@ -199,7 +221,7 @@ class Selection:
             for position, finalist in enumerate(self.finalists)
             if (finalist.index, finalist.max_iter) == trial
         ]
-        chosen = same[self._best(same, None)]
+        chosen = same[self._best(same, None, measures_noise)]
         finalist = self.finalists[chosen]
         return Choice(
             finalist.index,
@@ -224,14 +246,26 @@ class Selection:
             default=None,
         )
 
-    def _best(self, positions: Sequence[int], incumbent: int | None) -> int:
-        predictions = [
-            predictions
-            for position in positions
-            if (predictions := self.finalists[position].evaluation.predictions)
-            is not None
-        ]
-        return choose(*self._metric.compare(predictions), incumbent)
+    def _best(
+        self, positions: Sequence[int], incumbent: int | None, measures_noise: bool
+    ) -> int:
+        """Return which of some finalists is chosen, by its number among these."""
+
+        def noise(one: int, other: int) -> float:
+            return self._noise(positions[one], positions[other], measures_noise)
+
+        merits = [self.finalists[position].merit for position in positions]
+        return choose(merits, noise, incumbent)
+
+    def _noise(self, one: int, other: int, measures: bool) -> float:
+        """Return the noise between two finalists, measured once."""
+        if (one, other) not in self._noises and measures:
+            predictions = (
+                self.finalists[i].evaluation.predictions for i in (one, other)
+            )
+            given = [p for p in predictions if p is not None]
+            self._noises[one, other] = self._metric.noise(*given)
+        return self._noises.get((one, other), 0.0)
 
     def best_trial(self) -> Choice:
         """Return the best trial with the networks that it had in the search."""

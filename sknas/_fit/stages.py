@@ -18,6 +18,7 @@ from sknas._fit.refit import Refit
 from sknas._fit.selection import Choice, Selection
 from sknas._fit.settings import FitSettings
 from sknas._fit.workbench import Workbench, affordable_rows
+from sknas._interrupts import deferred_interrupts
 from sknas._model.ensemble import FittedEnsemble, Member
 from sknas._random import SeedSource
 from sknas._search.history import SearchHistory
@@ -139,7 +140,10 @@ class Fit:
             self._interrupt = interrupt
         finally:
             self._progress.close()
-        return self._result()
+        # Another press has nothing to stop: nothing is trained, and nothing slow is
+        # measured.
+        with deferred_interrupts(are_dropped=True):
+            return self._result()
 
     def _prepare(self) -> None:
         """Encode the table, and set up the stages."""
@@ -212,7 +216,9 @@ class Fit:
         """Choose once; where the scorer fails now, the best trial of the search."""
         if self._choice is None:
             try:
-                self._choice = self._selection.choice()
+                self._choice = self._selection.choice(
+                    measures_noise=self._interrupt is None
+                )
             except Exception as error:  # noqa: BLE001 (as above)
                 warn(
                     f"The choice ended with {type(error).__name__}: {error}. The best "

@@ -148,6 +148,16 @@ def columns_of(
             column = np.empty(len(values), dtype=object)
             column[:] = values
         else:
-            column = np.asarray(values)
+            column = _as_array(values)
         columns[name] = column
     return columns
+
+
+def _as_array(values: list[object]) -> np.ndarray:
+    """Turn values into an array; those of unequal shapes stay objects."""
+    try:
+        return np.asarray(values)
+    except ValueError:
+        column = np.empty(len(values), dtype=object)
+        column[:] = values
+        return column

@@ -321,7 +321,8 @@ class AskTellSearcher:
         """Append a finished round and write its weights to the stores, in its order."""
         # A failure is told the worst reward known; its own is not finite.
         known = [t.reward for t in (*self.history.trials, *trials)]
-        worst = min(r for r in (*known, self._guess) if math.isfinite(r))
+        finite = [r for r in (*known, self._guess) if math.isfinite(r)]
+        worst = min(finite, default=0.0)
         for trial, evaluation in zip(trials, evaluations, strict=True):
             if trial.status == FAILED:
                 self.history.record(replace(trial, reward=worst))

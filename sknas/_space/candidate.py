@@ -37,6 +37,18 @@ class Candidate:
     architecture: Architecture
     settings: tuple[Setting, ...] = ()
 
+    def __post_init__(self) -> None:
+        is_pairs = isinstance(self.settings, tuple) and all(
+            isinstance(pair, tuple) and len(pair) == 2 and isinstance(pair[0], str)
+            for pair in self.settings
+        )
+        names = [name for name, _ in self.settings] if is_pairs else []
+        if not is_pairs or len(set(names)) < len(names):
+            raise ValueError(
+                "The settings of a Candidate must be a tuple of pairs (name, value) "
+                f"with different names. Got {self.settings!r} instead."
+            )
+
 
 @dataclass(frozen=True)
 class Proposal:
@@ -59,6 +71,16 @@ class Proposal:
 
     candidate: Candidate
     epochs: int | None = None
+
+    def __post_init__(self) -> None:
+        is_number = isinstance(self.epochs, int) and self.epochs >= 1
+        if not isinstance(self.candidate, Candidate) or not (
+            self.epochs is None or is_number
+        ):
+            raise ValueError(
+                "A Proposal must have a Candidate and None or a number of epochs >= 1. "
+                f"Got {self.candidate!r} and {self.epochs!r} instead."
+            )
 
 
 #: What a strategy may propose.

@@ -204,7 +204,7 @@ class ClassificationMetric(ValidationMetric):
             return score
         return score + _REWARD_CERTAINTY * float(self._certainty(predictions).mean())
 
-    def merit(self, predictions: np.ndarray) -> float:
+    def merit(self, predictions: np.ndarray, score: float) -> float:
         """Return what is compared when the best of several networks is chosen.
 
         It is the score; without `scoring`, accuracies that are equal or nearly so are
@@ -216,62 +216,55 @@ class ClassificationMetric(ValidationMetric):
         ----------
         predictions : ndarray of shape (n_validation_rows, n_classes)
             Probabilities.
+        score : float
+            Their score.
         """
-        if self.is_accuracy:
-            return float(self._row_merits(predictions).mean())
-        return self.score(predictions)
+        return (
+            float(self._row_merits(predictions).mean()) if self.is_accuracy else score
+        )
 
-    def compare(self, candidates: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-        """Return the merits of several predictions, and the covariance of these.
+    def noise(self, one: np.ndarray, other: np.ndarray) -> float:
+        """Return the standard error of the difference of two merits.
 
-        An accuracy is a mean over rows, and the covariance that of means. Other scores
-        are computed on resamples of the rows, which hold each class in proportion, so
-        that a metric that has a value on the rows has one on each resample.
+        An accuracy is a mean over rows, and so is a difference of two. Other scores are
+        computed on resamples of the rows, which hold each class in proportion, so that
+        a metric that has a value on the rows has one on each resample.
 
         Parameters
         ----------
-        candidates : list of ndarray of shape (n_validation_rows, n_classes)
+        one, other : ndarray of shape (n_validation_rows, n_classes)
             Probabilities.
 
         Returns
         -------
-        merits : ndarray of shape (n_candidates,)
-            NaN where a candidate has none.
-        covariance : ndarray of shape (n_candidates, n_candidates)
-            Over draws of the validation rows, and for accuracies of the seeds too;
-            NaN with a candidate without merit.
+        float
+            Over draws of the validation rows, and for accuracies of the seeds too.
         """
-        if self.is_accuracy:
-            # Shape (n_candidates, n_rows).
-            rows = np.array([self._row_merits(p) for p in candidates])
-            # The covariance of means over n rows is that of single rows, divided by n.
-            covariance = np.atleast_2d(np.cov(rows, bias=True)) / len(self._y)
-            # Another seed would have given another network, of another accuracy.
-            covariance += _SEED_DEVIATION**2 * np.eye(len(candidates))
-            return rows.mean(axis=1), covariance
-        merits = np.array([self.score(p) for p in candidates])
-        return merits, self._resampled_covariance(candidates)
+        if not self.is_accuracy:
+            return self._resampled_noise(one, other)
+        differences = self._row_merits(one) - self._row_merits(other)
+        # Other seeds would have given other networks, of other accuracies.
+        variance = differences.var() / len(self._y) + 2 * _SEED_DEVIATION**2
+        return math.sqrt(variance)
 
-    def _resampled_covariance(self, candidates: list[np.ndarray]) -> np.ndarray:
+    def _resampled_noise(self, one: np.ndarray, other: np.ndarray) -> float:
         share = min(_MAX_RESAMPLED_ROWS / len(self._y), 1.0)
         by_class = [np.flatnonzero(self._y == code) for code in np.unique(self._y)]
         sizes = [max(round(share * len(rows)), 1) for rows in by_class]
         # A seed of no consequence: another one would give nearly the same noise.
         generator = np.random.default_rng(0)
-        # Shape (n_candidates, n_resamples).
-        merits = np.empty((len(candidates), _N_RESAMPLES))
-        for number in range(_N_RESAMPLES):
+        differences = []
+        for _ in range(_N_RESAMPLES):
             rows = np.concatenate(
                 [
                     generator.choice(rows, size)
                     for rows, size in zip(by_class, sizes, strict=True)
                 ]
             )
-            merits[:, number] = [self.score(p, rows) for p in candidates]
+            differences.append(self.score(one, rows) - self.score(other, rows))
         # Variances are inversely proportional to the number of rows.
         scale = sum(sizes) / len(self._y)
-        covariance: np.ndarray = np.atleast_2d(np.cov(merits)) * scale
-        return covariance
+        return float(np.std(differences, ddof=1)) * math.sqrt(scale)
 
     def _row_merits(self, predictions: np.ndarray) -> np.ndarray:
         """Return what each row adds to the merit: merits are their means."""

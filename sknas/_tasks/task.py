@@ -37,19 +37,11 @@ class ValidationMetric(Protocol):
     def guess_reward(self) -> float:
         """Return the reward of a network that has learned nothing."""
 
-    def merit(self, predictions: np.ndarray) -> float:
+    def merit(self, predictions: np.ndarray, score: float) -> float:
         """Return what is compared when the best of several networks is chosen."""
 
-    def compare(self, candidates: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-        """Return the merits of several predictions, and the covariance of these.
-
-        Returns
-        -------
-        merits : ndarray of shape (n_candidates,)
-            NaN where a candidate has none.
-        covariance : ndarray of shape (n_candidates, n_candidates)
-            Over draws of the validation rows and of seeds.
-        """
+    def noise(self, one: np.ndarray, other: np.ndarray) -> float:
+        """Return the standard error of the difference of two merits."""
 
     def temperature(self, predictions: np.ndarray) -> float:
         """Return what to divide logits by, so that predictions are calibrated."""
