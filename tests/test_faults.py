@@ -218,7 +218,10 @@ def test_a_copy_that_fails_is_left_out(fast, three_class_table, monkeypatch):
         results = original(data, jobs, *arguments)
         if data.X_validation is not None:
             return results
-        return [untrained(jobs[0], len(data.X), "out of memory"), *results[1:]]
+        return [
+            untrained(jobs[0], len(data.X), "a killed worker process"),
+            *results[1:],
+        ]
 
     monkeypatch.setattr(_trainer, "train_stack", train_stack)
     X, y = three_class_table
@@ -229,7 +232,7 @@ def test_a_copy_that_fails_is_left_out(fast, three_class_table, monkeypatch):
 
 
 def test_an_error_of_the_refit_loses_nothing(fast, three_class_table, monkeypatch):
-    def all_rows(self, view):
+    def all_rows(*_):
         raise MemoryError("no room for all rows")
 
     monkeypatch.setattr(Workbench, "all_rows", all_rows)

@@ -260,10 +260,8 @@ class Selection:
     def _noise(self, one: int, other: int, measures: bool) -> float:
         """Return the noise between two finalists, measured once."""
         if (one, other) not in self._noises and measures:
-            predictions = (
-                self.finalists[i].evaluation.predictions for i in (one, other)
-            )
-            given = [p for p in predictions if p is not None]
+            pair = self.finalists[one].evaluation, self.finalists[other].evaluation
+            given = [e.predictions for e in pair if e.predictions is not None]
             self._noises[one, other] = self._metric.noise(*given)
         return self._noises.get((one, other), 0.0)
 

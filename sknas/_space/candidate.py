@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from sknas._space.architecture import Architecture
 
@@ -38,11 +38,13 @@ class Candidate:
     settings: tuple[Setting, ...] = ()
 
     def __post_init__(self) -> None:
-        is_pairs = isinstance(self.settings, tuple) and all(
+        # What users give need not be what the annotations say.
+        given: Any = self.settings
+        is_pairs = isinstance(given, tuple) and all(
             isinstance(pair, tuple) and len(pair) == 2 and isinstance(pair[0], str)
-            for pair in self.settings
+            for pair in given
         )
-        names = [name for name, _ in self.settings] if is_pairs else []
+        names = [name for name, _ in given] if is_pairs else []
         if not is_pairs or len(set(names)) < len(names):
             raise ValueError(
                 "The settings of a Candidate must be a tuple of pairs (name, value) "
@@ -73,8 +75,9 @@ class Proposal:
     epochs: int | None = None
 
     def __post_init__(self) -> None:
+        candidate: Any = self.candidate
         is_number = isinstance(self.epochs, int) and self.epochs >= 1
-        if not isinstance(self.candidate, Candidate) or not (
+        if not isinstance(candidate, Candidate) or not (
             self.epochs is None or is_number
         ):
             raise ValueError(
