@@ -13,13 +13,12 @@ workers   100 children of the paper's space with one worker and with several, wa
           digits and on 12,000 rows of MNIST
 paper     sknas.PAPER_SETTINGS on all rows of MNIST, one run
 long      the same with an LSTM of 512 units and sequences of up to 20 tokens
-max_time  the defaults with max_time of 10 to 600 seconds: digits, then all of MNIST
 
 Memory is the peak of the proportional set size summed over the process and its
 workers, sampled ten times a second.
 
---mnist   an .npz with X_train, y_train, X_test, y_test; without it, paper, long and
-          max_time are not run
+--mnist   an .npz with X_train, y_train, X_test, y_test; without it, paper and
+          long are not run
 """
 
 import argparse
@@ -35,8 +34,7 @@ import torch
 from bench_trainer import draw_architectures, load_digit_rows, load_mnist_rows, scale
 from machine import describe
 from sklearn.base import clone
-from sklearn.datasets import load_digits, make_classification
-from sklearn.model_selection import train_test_split
+from sklearn.datasets import make_classification
 
 from sknas import PAPER_SETTINGS, NASMLPClassifier
 from sknas._engine.jobs import TrainingData, TrainingJob, TrainingSettings
@@ -222,27 +220,6 @@ def bench_workers(arguments):
         print(f"{name:20} {one:8.2f}s {several:9.2f}s {ratio:6.2f}", flush=True)
 
 
-def bench_max_time(arguments):
-    print("\nthe defaults with max_time, one run each")
-    print(f"{'':14} {'max_time':>8} {'seconds':>8} {'children':>9} {'accuracy':>9}")
-    X, y = load_digits(return_X_y=True)
-    digits = train_test_split(X, y, stratify=y, random_state=0)
-    tables = [("digits", digits, seconds) for seconds in (3, 5, 10)]
-    tables += [("MNIST", load_mnist(arguments), seconds) for seconds in (60, 600)]
-    NASMLPClassifier(max_time=0.1).fit(X, y)  # imports torch
-    for name, (X_train, X_test, y_train, y_test), max_time in tables:
-        start = time.perf_counter()
-        classifier = NASMLPClassifier(max_time=max_time, random_state=0)
-        classifier.fit(X_train, y_train)
-        seconds = time.perf_counter() - start
-        n_children = len(classifier.search_results_["score"])
-        print(
-            f"{name:14} {max_time:8} {seconds:8.1f} {n_children:9}"
-            f" {classifier.score(X_test, y_test):9.4f}",
-            flush=True,
-        )
-
-
 def load_mnist(arguments):
     with np.load(arguments.mnist) as arrays:
         return [arrays[key] for key in ("X_train", "X_test", "y_train", "y_test")]
@@ -277,7 +254,7 @@ def main():
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--parts", default="digits,rows,features,children,workers,paper,long,max_time"
+        "--parts", default="digits,rows,features,children,workers,paper,long"
     )
     parser.add_argument("--mnist")
     parser.add_argument("--repeats", type=int, default=3)
@@ -315,8 +292,6 @@ def main():
             "PAPER_SETTINGS with an LSTM of 512 and up to 20 tokens",
             {"search_strategy__hidden_size": 512, "max_layers": 20},
         )
-    if arguments.mnist and "max_time" in parts:
-        bench_max_time(arguments)
 
 
 if __name__ == "__main__":
