@@ -437,7 +437,10 @@ def test_children_with_settings_of_their_own_are_bit_equal_alone_and_stacked(
         SETTINGS, solver=solver, alpha=0.1, label_smoothing=0.1, learning_rate="cosine"
     )
     jobs = [
-        TrainingJob(ARCHITECTURE, seed, settings=((name, value),))
+        # Epochs are no setting of a candidate's, but a job's fidelity.
+        TrainingJob(ARCHITECTURE, seed, epochs=value)
+        if name == "max_iter"
+        else TrainingJob(ARCHITECTURE, seed, settings=((name, value),))
         for seed, value in enumerate(PER_CHILD[name])
     ]
     stacked = train_stack(_make_data(), jobs, settings, 2, CPU)
@@ -446,14 +449,19 @@ def test_children_with_settings_of_their_own_are_bit_equal_alone_and_stacked(
         _assert_same(result, alone)
         # It is as if the trainer had the setting.
         changed = dataclasses.replace(settings, **{name: value})
-        plain = dataclasses.replace(job, settings=())
+        plain = dataclasses.replace(job, settings=(), epochs=None)
         _assert_same(train_stack(_make_data(), [plain], changed, 2, CPU)[0], alone)
         if name == "max_iter":
             assert result.n_iter == value
     assert len({result.loss_curve[1] for result in stacked}) == len(stacked)
 
 
-def test_epochs_of_a_job_go_before_its_settings():
+def test_every_setting_of_a_candidate_is_tried_or_divides_stacks():
+    divides = {"batch_size", "solver", "learning_rate"}
+    assert set(_JOB_SETTINGS) == {*PER_CHILD, *divides} - {"max_iter"}
+
+
+def test_epochs_of_a_job_go_before_the_trainers():
     job = TrainingJob(ARCHITECTURE, 1, settings=(("alpha", 0.5),), epochs=2)
     assert train_stack(_make_data(), [job], SETTINGS, 2, CPU)[0].n_iter == 2
 
