@@ -15,7 +15,12 @@ from sknas._engine import stack as _training
 from sknas._engine.dropout import DropoutMasks
 from sknas._engine.grouping import CPU as CPU_MODEL
 from sknas._engine.grouping import CUDA as CUDA_MODEL
-from sknas._engine.jobs import TrainingData, TrainingJob, TrainingSettings
+from sknas._engine.jobs import (
+    _JOB_SETTINGS,
+    TrainingData,
+    TrainingJob,
+    TrainingSettings,
+)
 from sknas._engine.network import Batch, StackedMLP
 from sknas._engine.optimizer import StackedAdam
 from sknas._engine.stack import train_stack
