@@ -3,6 +3,7 @@
 import ast
 import graphlib
 import pickle
+import statistics
 from collections import Counter
 from pathlib import Path
 
@@ -191,3 +192,14 @@ def test_functions_are_not_too_long(path):
         if n_lines > 60 and not _only_assigns(node):
             too_long[node.name] = n_lines
     assert too_long == {}
+
+
+def test_most_functions_are_short():
+    lengths = [
+        node.end_lineno - node.lineno + 1
+        for path in FILES
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.FunctionDef)
+    ]
+    # Docstrings included.
+    assert statistics.median(lengths) <= 9

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import logsumexp
 
 from sknas._model.activations import HIDDEN, LOG_PROBABILITIES
 from sknas._space import Architecture
@@ -164,9 +163,21 @@ class FittedEnsemble:
             shares = np.log(weights / weights.sum())
             # Logarithms of averages, without losing the smallest probabilities.
             log_p += shares[:, None, None]
-            pooled = logsumexp(log_p, axis=0)
+            pooled = _log_sum_exp(log_p, axis=0)[0]
         if self.temperature == 1:
             return pooled
         pooled /= self.temperature
-        pooled -= logsumexp(pooled, axis=1, keepdims=True)
+        pooled -= _log_sum_exp(pooled, axis=1)
         return pooled
+
+
+def _log_sum_exp(values: np.ndarray, axis: int) -> np.ndarray:
+    """Return ``log(sum(exp(values)))``, the axis kept with a length of 1.
+
+    For finite values, without the checks that would take a tenth of the time of a row.
+    """
+    highest = values.max(axis=axis, keepdims=True)
+    total: np.ndarray = np.exp(values - highest).sum(axis=axis, keepdims=True)
+    np.log(total, out=total)
+    total += highest
+    return total
