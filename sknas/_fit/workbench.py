@@ -146,11 +146,7 @@ def affordable_rows(
     seconds_per_row = (time.monotonic() - start) / len(probed)
     affordable = _ENCODING_SHARE * max(budget.seconds_left(), 0.0) / seconds_per_row
     n_affordable = max(int(affordable), _PROBED_ROWS)
-    return (
-        None if n_affordable >= n_rows else _with_all_targets(rows, n_affordable, task)
-    )
-
-
-def _with_all_targets(rows: np.ndarray, n: int, task: Task) -> np.ndarray:
-    """Return the first ``n`` of some rows, and one row for each class besides."""
-    return np.union1d(rows[:n], task.representatives())
+    if n_affordable >= n_rows:
+        return None
+    # Some rows of each class besides: one to be trained on, one to be validated.
+    return np.union1d(rows[:n_affordable], task.representatives())
