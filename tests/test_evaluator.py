@@ -19,10 +19,14 @@ SETTINGS = TrainingSettings(
 
 def _folds(n_folds=2):
     X, y = make_blobs(90, n_features=4, centers=3, random_state=0)
-    data = TrainingData(X.astype(np.float32), y.astype(np.int64), SoftmaxOutput(3))
-    rows = np.random.default_rng(0).permutation(90)
-    parts = [rows[20 * fold : 20 * fold + 20] for fold in range(n_folds)]
-    return [data.split(np.setdiff1d(rows, part), part) for part in parts]
+    X, y = X.astype(np.float32), y.astype(np.int64)
+    order = np.random.default_rng(0).permutation(90)
+    parts = [order[20 * fold : 20 * fold + 20] for fold in range(n_folds)]
+    return [
+        TrainingData(X[rows], y[rows], SoftmaxOutput(3), X[part], y[part])
+        for part in parts
+        for rows in [np.setdiff1d(order, part)]
+    ]
 
 
 def _evaluator(n_folds=2, n_copies=1, settings=SETTINGS):

@@ -7,7 +7,7 @@ import torch
 from sknas import Architecture
 from sknas._engine.jobs import TrainingSettings
 from sknas._engine.network import StackedMLP
-from sknas._engine.optimizer import StackedAdam
+from sknas._engine.training.optimizer import StackedAdam
 
 SETTINGS = TrainingSettings(max_iter=1, batch_size=16, learning_rate_init=0.01)
 N_ROWS = 16

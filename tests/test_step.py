@@ -3,7 +3,7 @@ import contextlib
 import pytest
 import torch
 
-from sknas._engine.step import RecordedStep
+from sknas._engine.training.step import RecordedStep
 
 
 def test_on_a_cpu_every_call_runs():

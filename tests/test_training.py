@@ -11,7 +11,7 @@ from sklearn.datasets import make_blobs
 
 from sknas import Architecture
 from sknas._budget import Budget
-from sknas._engine import stack as _training
+from sknas._engine.training import stack as _training
 from sknas._engine.dropout import DropoutMasks
 from sknas._engine.grouping import CPU as CPU_MODEL
 from sknas._engine.grouping import CUDA as CUDA_MODEL
@@ -22,8 +22,8 @@ from sknas._engine.jobs import (
     TrainingSettings,
 )
 from sknas._engine.network import Batch, StackedMLP
-from sknas._engine.optimizer import StackedAdam
-from sknas._engine.stack import train_stack
+from sknas._engine.training.optimizer import StackedAdam
+from sknas._engine.training.stack import train_stack
 from sknas._tasks.outputs import SigmoidOutput, SoftmaxOutput
 
 CPU = torch.device("cpu")
@@ -245,8 +245,23 @@ def test_sample_weights_are_as_good_as_repeated_rows():
     # Only what they are relative to each other counts.
     scaled = _train(dataclasses.replace(data, sample_weight=7 * weights), settings)
     np.testing.assert_allclose(scaled.loss_curve, weighted.loss_curve, rtol=1e-4)
-    split = dataclasses.replace(data, sample_weight=weights).split(rows, rows[:3])
-    np.testing.assert_array_equal(split.sample_weight, weights[rows])
+
+
+def test_validation_is_weighted_too():
+    data = _make_data()
+    plain = _train(data)
+    n_rows = len(data.y_validation)
+    p = plain.validation_predictions
+    truth = p[np.arange(n_rows), data.y_validation]
+    is_right = p.argmax(axis=1) == data.y_validation
+    for weights in (np.arange(1.0, n_rows + 1), np.full(n_rows, 1e300)):
+        weighted = _train(dataclasses.replace(data, sample_weight_validation=weights))
+        np.testing.assert_array_equal(weighted.validation_predictions, p)
+        shares = weights / weights.max()
+        expected = -np.average(np.log(truth), weights=shares)
+        assert weighted.validation_loss == pytest.approx(expected, rel=1e-5)
+        expected = np.average(is_right, weights=shares)
+        assert weighted.validation_scores[-1] == pytest.approx(expected, rel=1e-5)
 
 
 def test_large_layers_may_multiply_in_bfloat16_where_that_is_fast(monkeypatch):
@@ -353,7 +368,7 @@ def test_labels_are_smoothed_towards_equal_shares(n_classes, expected):
 
     def targets(label_smoothing):
         settings = dataclasses.replace(SETTINGS, label_smoothing=label_smoothing)
-        return _training._StackTraining(data, STACK[:1], settings, 0, CPU).targets
+        return _training._StackTraining(data, STACK[:1], settings, 0, CPU).rows.targets
 
     np.testing.assert_allclose(targets(0.3).numpy(), expected, rtol=1e-6)
     assert set(targets(0.0).unique().tolist()) == {0.0, 1.0}

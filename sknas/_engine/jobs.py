@@ -85,9 +85,11 @@ class TrainingData:
     """An encoded table. Without validation rows nothing is measured or stopped early.
 
     X : float32 array of shape (n_rows, n_features)
-    y : array of shape (n_rows,), what ``output`` makes targets of
-    sample_weight : float32 array of shape (n_rows,) or None
+    y : array whose first axis is the rows, what ``output`` makes targets of
+    sample_weight : array of shape (n_rows,) or None
         Factors of the rows' losses in training, relative to their mean.
+    sample_weight_validation : array of shape (n_validation_rows,) or None
+        Weights of the validation rows in the means of losses and scores.
     """
 
     X: np.ndarray
@@ -96,18 +98,7 @@ class TrainingData:
     X_validation: np.ndarray | None = None
     y_validation: np.ndarray | None = None
     sample_weight: np.ndarray | None = None
-
-    def split(self, rows: np.ndarray, validation_rows: np.ndarray) -> TrainingData:
-        """Return some rows for training and some for validation."""
-        weights = self.sample_weight
-        return replace(
-            self,
-            X=self.X[rows],
-            y=self.y[rows],
-            X_validation=self.X[validation_rows],
-            y_validation=self.y[validation_rows],
-            sample_weight=None if weights is None else weights[rows],
-        )
+    sample_weight_validation: np.ndarray | None = None
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from sknas._engine.jobs import (
     shared_settings,
     untrained,
 )
-from sknas._engine.stack import train_stack
+from sknas._engine.training.stack import train_stack
 from sknas._engine.workers import run_here, run_processes, run_threads
 from sknas._space import Architecture
 from sknas._warnings import warn

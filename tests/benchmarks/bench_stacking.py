@@ -18,7 +18,7 @@ from machine import describe
 
 from sknas import Architecture
 from sknas._engine.jobs import TrainingData, TrainingJob, TrainingSettings
-from sknas._engine.stack import train_stack
+from sknas._engine.training.stack import train_stack
 from sknas._tasks.outputs import SoftmaxOutput
 
 SIZES = {

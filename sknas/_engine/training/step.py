@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from sknas._engine.network import StackedMLP
-from sknas._engine.optimizer import StackedAdam
+from sknas._engine.training.optimizer import StackedAdam
+from sknas._engine.training.rows import TrainingRows
 from sknas._tasks.outputs import OutputLoss
 
 # A recording needs a device on which everything has run before.
@@ -78,9 +79,8 @@ class TrainingStep:
         Moves its parameters.
     output : OutputLoss
         Makes losses and gradients of logits and targets.
-    rows : tuple of Tensor
-        The table of shape (n_rows, n_features), targets of shape (n_outputs, n_rows),
-        and weights of the rows of shape (n_rows,) or None.
+    rows : TrainingRows
+        The table, with targets and weights.
     n_rows : int
         Rows of a batch.
     smoothing : sequence of float or None, default=None
@@ -92,12 +92,12 @@ class TrainingStep:
         network: StackedMLP,
         optimizer: StackedAdam,
         output: OutputLoss,
-        rows: tuple[Tensor, Tensor, Tensor | None],
+        rows: TrainingRows,
         n_rows: int,
         smoothing: Sequence[float] | None = None,
     ) -> None:
         self._optimizer, self._output = optimizer, output
-        self._all_X, self._all_targets, self._all_weights = rows
+        self._rows = rows
         self._batch = network.batch(n_rows)
         logits = self._batch.logits
         self._loss = torch.zeros_like(logits)
@@ -119,10 +119,10 @@ class TrainingStep:
 
     def run(self, rows: Tensor) -> None:
         """Take the update for the rows at these positions, of shape (n_rows,)."""
-        torch.index_select(self._all_X, 0, rows, out=self._X_rows)
-        torch.index_select(self._all_targets, 1, rows, out=self._target_rows)
-        if self._all_weights is not None:
-            torch.index_select(self._all_weights, 0, rows, out=self._weight_rows)
+        torch.index_select(self._rows.X, 0, rows, out=self._X_rows)
+        torch.index_select(self._rows.targets, 1, rows, out=self._target_rows)
+        if self._rows.weights is not None:
+            torch.index_select(self._rows.weights, 0, rows, out=self._weight_rows)
         self._recorded.run(self._compute)
 
     def _compute(self) -> None:
@@ -130,7 +130,7 @@ class TrainingStep:
             torch.mul(self._given, self._kept, out=self._targets)
             self._targets.add_(self._added)
         logits = self._batch.forward()
-        if self._all_weights is None:
+        if self._rows.weights is None:
             gradient = self._output.add_loss(logits, self._targets, self._loss)
         else:
             loss = torch.zeros_like(self._loss)

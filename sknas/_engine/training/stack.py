@@ -20,17 +20,15 @@ from sknas._engine.jobs import (
     TrainingSettings,
 )
 from sknas._engine.network import StackedMLP
-from sknas._engine.optimizer import StackedAdam
-from sknas._engine.step import TrainingStep
+from sknas._engine.training.optimizer import StackedAdam
+from sknas._engine.training.pace import Pace, Schedule
+from sknas._engine.training.rows import TrainingRows
+from sknas._engine.training.step import TrainingStep
 from sknas._typing import Weights
 
 _UNLIMITED = Budget()
-# Steps that a stack which must have a result is trained for, whatever the budget.
-_FEWEST_STEPS = 8
 # Cost of validating a row relative to that of training on it, until it is measured.
 _VALIDATION_COST = 0.5
-# Steps between two looks at the clock on a GPU, which has to be waited for.
-_CUDA_LOOK = 16
 
 
 def train_stack(
@@ -74,7 +72,7 @@ def train_stack(
     # The layers compute their gradients themselves: autograd has nothing to record.
     with torch.inference_mode(False), torch.no_grad(), single_thread():
         training = _StackTraining(data, jobs, settings, seed, device)
-        pace = _Pace(training, budget, must_finish=must_finish)
+        pace = Pace(training, budget, must_finish=must_finish)
         if not training.run(pace, is_cancelled):
             return []
         return [training.result(child) for child in training.children]
@@ -96,108 +94,6 @@ class _Child:
     weights: list[Weights] = field(default_factory=list)
 
 
-class _Schedule:
-    """Where children of equal settings are on their way through the epochs."""
-
-    def __init__(self, settings: TrainingSettings, n_rows: int) -> None:
-        self.progress = 0.0
-        self.n_left = settings.n_steps(n_rows)
-        # Less than 1 where training ends before the schedule does.
-        self._end = settings.max_iter / (settings.schedule_iter or settings.max_iter)
-
-    def advance(self, affordable: float) -> None:
-        """Move on by one step, of which only a share of those left is affordable."""
-        # Equal parts, which grow if time runs short: the learning rate still reaches
-        # the end of its schedule.
-        n_left = max(self.n_left * affordable, 1.0)
-        self.progress += (self._end - self.progress) / n_left
-        # Children that are done may stay beside others.
-        self.n_left = max(self.n_left - 1, 1)
-
-
-class _Pace:
-    """Looks at the clock, and says what share of the steps left is affordable.
-
-    Without a limit of the budget the clock is never looked at. If training must finish,
-    a few steps are affordable in any case.
-    """
-
-    def __init__(
-        self, training: _StackTraining, budget: Budget, *, must_finish: bool
-    ) -> None:
-        self._training = training
-        self._budget = budget
-        self._n_steps = 0
-        self._n_fewest = _FEWEST_STEPS if must_finish else 0
-        self._look_every = _CUDA_LOOK if training.device.type == "cuda" else 1
-        self._share = 1.0
-        # Seconds of all steps since the first, which is slower, and how many these are.
-        self._seconds, self._n_timed = 0.0, 0
-        self._last_look = time.perf_counter()
-        self._validation: float | None = None
-
-    def share(self, n_to_boundary: int) -> float:
-        """Return the share of the steps left that is affordable, from 0, stop, to 1.
-
-        To be asked before each step. After ``n_to_boundary`` steps the epoch ends, and
-        all children are validated.
-        """
-        if not self._budget.is_limited:
-            return 1.0
-        if self._n_steps % self._look_every == 0:
-            self._look()
-            n_left = max(schedule.n_left for schedule in self._training.schedules)
-            n_affordable = self._n_affordable(n_to_boundary)
-            if n_affordable < 1 and self._n_steps >= self._n_fewest:
-                return 0.0
-            n_affordable = max(n_affordable, self._n_fewest - self._n_steps)
-            self._share = min(n_affordable / n_left, 1.0)
-        self._n_steps += 1
-        return self._share
-
-    def validated(self, seconds: float) -> None:
-        """Learn what it costs to validate all children."""
-        self._validation = seconds
-        self._last_look += seconds  # no part of a step
-
-    def _look(self) -> None:
-        """Add the time since the last look to that of the steps."""
-        if self._look_every > 1:
-            torch.cuda.synchronize(self._training.device)
-        now = time.perf_counter()
-        # The first steps are slower. Their time serves until there is that of others:
-        # the second look takes it, and the third discards it.
-        if self._n_steps == self._look_every:
-            self._seconds, self._n_timed = now - self._last_look, self._look_every
-        elif self._n_steps > self._look_every:
-            if self._n_steps == 2 * self._look_every:
-                self._seconds, self._n_timed = 0.0, 0
-            self._seconds += now - self._last_look
-            self._n_timed += self._look_every
-        self._last_look = now
-
-    def _n_affordable(self, n_to_boundary: int) -> float:
-        """Return how many steps there is time for, with the validations between."""
-        seconds = self._budget.seconds_left()
-        if not self._n_timed:
-            return math.inf if seconds > 0 else 0.0
-        step = self._seconds / self._n_timed
-        validation = self._validation
-        if validation is None:
-            validation = step * self._training.validation_steps
-        validation *= 1.1  # it must not be late
-        # What is left of this epoch, then whole epochs, then a part of one. Each of
-        # these ends with a validation, which has to be paid too.
-        n_in_epoch = (seconds - validation) / step
-        if n_in_epoch <= n_to_boundary:
-            return n_in_epoch
-        seconds -= n_to_boundary * step + validation
-        n_batches = self._training.n_batches
-        n_epochs, seconds = divmod(seconds, n_batches * step + validation)
-        n_last = max((seconds - validation) / step, 0.0)
-        return n_to_boundary + n_epochs * n_batches + n_last
-
-
 class _StackTraining:
     """Children of one depth, of which some may end before the others."""
 
@@ -216,7 +112,9 @@ class _StackTraining:
         # The same for all: see `shared_settings`.
         self.batch_size = of_children[0].n_batch_rows(self.n_rows)
         self.n_batches = math.ceil(self.n_rows / self.batch_size)
-        self._load(data)
+        self.output = data.output
+        smoothing = [each.label_smoothing for each in of_children]
+        self.rows = TrainingRows(data, smoothing, device)
         self.network = StackedMLP(
             [job.architecture for job in jobs],
             data.X.shape[1],
@@ -234,43 +132,24 @@ class _StackTraining:
         # not done: to go on with all may be cheaper than to leave some out.
         self.stacked = list(self.children)
         self.active = list(self.children)
-        self._schedules = {each: _Schedule(each, self.n_rows) for each in of_children}
+        self._schedules = {each: Schedule(each, self.n_rows) for each in of_children}
         self.reduced_at = cost_model(device).reduced_at
         # Of shape (n_children, n_parameters): each row is of its child's best epoch.
         self.best_parameters: Tensor | None = None
         # By batch size: the last batch of an epoch may be a smaller one.
         self._steps: dict[int, TrainingStep] = {}
 
-    def _load(self, data: TrainingData) -> None:
-        """Bring the table to the device: rows first, targets with rows last."""
-        self.output = data.output
-        self.X = torch.from_numpy(data.X).to(self.device)
-        self.targets = data.output.targets(data.y).to(self.device)
-        # t becomes (1 - share) t + share * uniform; if children differ, in each step.
-        shares = {child.settings.label_smoothing for child in self.children}
-        self._is_smoothed = len(shares) == 1
-        if self._is_smoothed:
-            share = shares.pop()
-            self.targets.mul_(1 - share).add_(share * data.output.uniform)
-        self.sample_weight = _relative_weights(data, self.device)
-        self.X_validation = self.y_validation = None
-        if data.X_validation is not None and data.y_validation is not None:
-            self.X_validation = torch.from_numpy(data.X_validation).to(self.device)
-            self.y_validation = torch.from_numpy(data.y_validation).to(self.device)
-
     @property
-    def schedules(self) -> Iterable[_Schedule]:
+    def schedules(self) -> Iterable[Schedule]:
         """Those of all different settings in the stack."""
         return self._schedules.values()
 
     @property
     def validation_steps(self) -> float:
         """What validation is likely to cost, in steps."""
-        if self.X_validation is None:
-            return 0.0
-        return _VALIDATION_COST * len(self.X_validation) / self.batch_size
+        return _VALIDATION_COST * self.rows.n_validation_rows / self.batch_size
 
-    def run(self, pace: _Pace, is_cancelled: Callable[[], bool]) -> bool:
+    def run(self, pace: Pace, is_cancelled: Callable[[], bool]) -> bool:
         """Train until epochs, time or patience are used up or losses are not finite.
 
         Returns whether there are results.
@@ -296,7 +175,7 @@ class _StackTraining:
                 self._leave_out([c for c in self.active if self._is_done(c)])
         return n_iter > 0
 
-    def _train_epoch(self, pace: _Pace, is_cancelled: Callable[[], bool]) -> int:
+    def _train_epoch(self, pace: Pace, is_cancelled: Callable[[], bool]) -> int:
         """Train on each row once, or until the time is over; return on how many."""
         order = torch.randperm(
             self.n_rows, generator=self.order_generator, device="cpu"
@@ -321,7 +200,7 @@ class _StackTraining:
                 self.network,
                 self.optimizer,
                 self.output,
-                (self.X, self.targets, self.sample_weight),
+                self.rows,
                 n_rows,
                 self._smoothing(),
             )
@@ -329,7 +208,7 @@ class _StackTraining:
 
     def _smoothing(self) -> list[float] | None:
         """Return each child's label smoothing, or None where all have the same."""
-        if self._is_smoothed:
+        if self.rows.is_smoothed:
             return None
         return [child.settings.label_smoothing for child in self.stacked]
 
@@ -339,13 +218,9 @@ class _StackTraining:
         losses = torch.stack([step.take_loss() for step in self._steps.values()])
         # Figures of shape (n_children,): training loss, validation loss and score.
         figures = [losses.sum(0) / n_rows_seen]
-        predictions = None
-        if self.X_validation is not None and self.y_validation is not None:
-            logits = self.network.logits(self.X_validation)
-            predictions = self.output.predictions(logits)
-            y = self.y_validation
-            figures.append(self.output.validation_loss(predictions, y))
-            figures.append(self.output.validation_score(predictions, y))
+        validation = self.rows.validate(self.network)
+        if validation is not None:
+            figures += validation[1:]
         # (n_children, n_figures), in one transfer for all of them.
         rows = torch.stack(figures, dim=1).tolist()
         improved = []
@@ -355,7 +230,7 @@ class _StackTraining:
             child.loss_curve.append(row[0])
             if not all(map(math.isfinite, row)):
                 child.error = "a loss that is NaN or infinite"
-            if predictions is None:
+            if validation is None:
                 child.best_iter = n_iter
                 continue
             child.validation_scores.append(row[2])
@@ -364,7 +239,7 @@ class _StackTraining:
             # Without early stopping, the last epoch is the best one.
             if child.settings.n_iter_no_change is None or row[1] < child.best_loss:
                 child.best_iter, child.best_loss = n_iter, row[1]
-                child.best_predictions = predictions[position].clone()
+                child.best_predictions = validation[0][position].clone()
                 improved.append(position)
         self._keep_parameters(improved)
 
@@ -388,7 +263,7 @@ class _StackTraining:
             or n_iter >= child.settings.max_iter
             or (
                 patience is not None
-                and self.X_validation is not None
+                and self.rows.n_validation_rows > 0
                 and n_iter - child.best_iter >= patience
             )
         )
@@ -441,9 +316,3 @@ class _StackTraining:
             validation_predictions=predictions,
         )
 
-
-def _relative_weights(data: TrainingData, device: torch.device) -> Tensor | None:
-    if data.sample_weight is None:
-        return None
-    weights = torch.from_numpy(data.sample_weight).to(device, torch.float32)
-    return weights / weights.mean()
