@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sknas._fit.evidence import choose, margin, score_bound
-from sknas._tasks.metric import ClassificationMetric
+from sknas._tasks.classification import ClassificationMetric
 
 
 def _networks(generator, n_rows, n_candidates, accuracy=0.85, shared=0.7):

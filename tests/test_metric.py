@@ -5,7 +5,7 @@ import pytest
 from sklearn.metrics import log_loss, roc_auc_score
 
 from sknas._fit.evidence import choose
-from sknas._tasks.metric import _SEED_DEVIATION, ClassificationMetric
+from sknas._tasks.classification import ClassificationMetric
 
 Y = np.array([0, 1, 1, 0, 1, 0])
 P = np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4], [0.7, 0.3], [0.1, 0.9], [0.4, 0.6]])
@@ -236,7 +236,9 @@ def test_the_noise_of_accuracies_is_that_of_their_resamples(scoring):
     for one, other in [(0, 1), (0, 2), (1, 2)]:
         differences = np.diff(np.array(resamples)[:, [one, other]], axis=1)
         # What seeds add is known.
-        expected = math.sqrt(differences.var() + 2 * _SEED_DEVIATION**2)
+        expected = math.sqrt(
+            differences.var() + 2 * ClassificationMetric.seed_deviation**2
+        )
         noise = metric.noise(candidates[one], candidates[other])
         assert noise == pytest.approx(expected, rel=0.1)
 

@@ -16,7 +16,7 @@ from sknas._random import SeedSource
 from sknas._search.searcher import AskTellSearcher, Problem, SearchSettings
 from sknas._search.strategies import RandomStrategy, ReinforceStrategy
 from sknas._space import Candidate, Proposal
-from sknas._tasks.metric import ClassificationMetric
+from sknas._tasks.classification import ClassificationMetric
 from sknas._tasks.outputs import SigmoidOutput
 
 SPACE = SearchSpace((8, 16), ("relu", "tanh"), 4)

@@ -11,7 +11,6 @@ from sklearn.datasets import make_blobs
 
 from sknas import Architecture
 from sknas._budget import Budget
-from sknas._engine.training import stack as _training
 from sknas._engine.dropout import DropoutMasks
 from sknas._engine.grouping import CPU as CPU_MODEL
 from sknas._engine.grouping import CUDA as CUDA_MODEL
@@ -22,6 +21,7 @@ from sknas._engine.jobs import (
     TrainingSettings,
 )
 from sknas._engine.network import Batch, StackedMLP
+from sknas._engine.training import stack as _training
 from sknas._engine.training.optimizer import StackedAdam
 from sknas._engine.training.stack import train_stack
 from sknas._tasks.outputs import SigmoidOutput, SoftmaxOutput

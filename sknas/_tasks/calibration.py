@@ -15,7 +15,9 @@ _ENOUGH_ROWS = 10_000
 _NO_GAIN = 1e-9
 
 
-def best_temperature(probabilities: np.ndarray, y: np.ndarray) -> float:
+def best_temperature(
+    probabilities: np.ndarray, y: np.ndarray, sample_weight: np.ndarray | None = None
+) -> float:
     """Find the temperature at which probabilities have the least log loss.
 
     Parameters
@@ -24,6 +26,8 @@ def best_temperature(probabilities: np.ndarray, y: np.ndarray) -> float:
         Of rows that were not trained on.
     y : ndarray of shape (n_rows,)
         Class codes.
+    sample_weight : ndarray of shape (n_rows,), optional
+        Weights of the rows.
 
     Returns
     -------
@@ -33,11 +37,13 @@ def best_temperature(probabilities: np.ndarray, y: np.ndarray) -> float:
     """
     step = max(len(y) // _ENOUGH_ROWS, 1)
     log_p, y = _log(probabilities[::step]), y[::step]
+    weights = None if sample_weight is None else sample_weight[::step]
     rows = np.arange(len(y))
 
     def log_loss(log_temperature: float) -> float:
         scaled = log_softmax(log_p / math.exp(log_temperature), axis=1)
-        return -float(scaled[rows, y].mean(dtype=np.float64))
+        truth = scaled[rows, y].astype(np.float64)
+        return -float(np.average(truth, weights=weights))
 
     bounds = math.log(_LOWEST), math.log(_HIGHEST)
     best = minimize_scalar(

@@ -2,109 +2,108 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import warnings
+from abc import abstractmethod
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.metrics import get_scorer
 
 from sknas._sklearn import safe_indexing
-from sknas._tasks.calibration import best_temperature, true_log_probabilities
 from sknas._tasks.task import Scoring, ValidationMetric
 
-# The noise of a scorer is measured on resamples. Thirty tell it within a seventh, and
-# those of a part of the rows tell that of all: it falls with the root of their number.
+# The noise of a scorer is measured on resamples. Thirty resamples estimate it to within
+# a seventh, and resamples of part of the rows suffice: noise falls with the root of
+# their number.
 _N_RESAMPLES = 30
 _MAX_RESAMPLED_ROWS = 1000
-# Weights of the mean log-probability of the true classes beside the accuracy. Of
-# twelve trainings (three architectures, four lengths) of fourteen tables, those chosen
-# by accuracy were right in 0.894 of the test rows, by log-probability in 0.889; for
-# ranking children, of which fewer rows and epochs tell, both together serve best.
-_CHOICE_CERTAINTY = 0.05
-# Standard deviation of the accuracy of networks that differ in their seeds alone: the
-# mean of two networks each of 150 finalists on eight tables, on the same test rows.
-_SEED_DEVIATION = 0.0014
-_REWARD_CERTAINTY = 0.5
 
 
-class _Predictions(ClassifierMixin, BaseEstimator):
-    """Probabilities already computed, in the form that a scorer asks for.
+class ScorerMetric(ValidationMetric):
+    """Scores what networks predict for the validation rows.
 
-    ``measured`` are the positions of the classes that probabilities are scored for.
-    """
-
-    def __init__(
-        self, classes: np.ndarray, probabilities: np.ndarray, measured: np.ndarray
-    ) -> None:
-        self.classes = classes
-        self.probabilities = probabilities
-        self.measured = measured
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return True
-
-    @property
-    def classes_(self) -> np.ndarray:
-        labels: np.ndarray = self.classes[self.measured]
-        return labels
-
-    def predict(self, X: object) -> np.ndarray:
-        """Predict any class: one that no row has is a mistake."""
-        del X
-        predicted: np.ndarray = self.classes[self.probabilities.argmax(axis=1)]
-        return predicted
-
-    def predict_proba(self, X: object) -> np.ndarray:
-        del X
-        if len(self.measured) == len(self.classes):
-            return self.probabilities
-        tiny = np.finfo(np.float64).tiny
-        part = np.maximum(self.probabilities[:, self.measured], tiny, dtype=np.float64)
-        normalised: np.ndarray = part / part.sum(axis=1, keepdims=True)
-        return normalised
-
-
-class ClassificationMetric(ValidationMetric):
-    """Scores predicted probabilities of the validation rows.
+    A subclass says what a guess predicts, what a scorer is shown in place of a fitted
+    estimator, and, for scores that are means over the rows, what each row adds.
 
     Parameters
     ----------
     scoring : str, callable or None
-        A scorer, in scikit-learn's sense. With None the score is the accuracy, and
-        the mean log-probability given to the true class tells apart what the accuracy
-        of a few hundred rows cannot. With a scorer the reward is the score.
-    classes : ndarray of shape (n_classes,)
-        Labels.
-    y : ndarray of shape (n_validation_rows,)
-        Class codes.
+        A scorer, in scikit-learn's sense. With None the task has a score, a reward and
+        a figure of merit of its own; with a scorer, its value serves for all three.
+    default : str
+        The scorer that stands for None.
+    y : ndarray of shape (n_validation_rows,) or (n_validation_rows, n_outputs)
+        The target as the user gave it, which scorers are called with.
     X : array-like or DataFrame of shape (n_validation_rows, n_features), optional
         The rows as the user gave them, which only a callable looks at.
-
-    Notes
-    -----
-    A class of one row has no validation row. A scorer with a name is then given
-    probabilities of the other classes alone, normalised to a sum of 1; a callable gets
-    those of all classes.
+    sample_weight : ndarray of shape (n_validation_rows,), optional
+        Weights of the rows. Scorers that take no ``sample_weight`` do not see them.
     """
 
+    #: Standard deviation of the merits of networks that differ in their seeds alone.
+    seed_deviation = 0.0
+
     def __init__(
-        self, scoring: Scoring, classes: np.ndarray, y: np.ndarray, X: Any = None
+        self,
+        scoring: Scoring,
+        default: str,
+        y: np.ndarray,
+        X: Any = None,
+        sample_weight: np.ndarray | None = None,
     ) -> None:
         self._scoring = scoring
-        self._scorer = get_scorer("accuracy" if scoring is None else scoring)
-        self._classes = classes
+        self._scorer = get_scorer(default if scoring is None else scoring)
         self._X = X if callable(scoring) else np.empty(len(y))
-        self._y = y
-        present = np.unique(y)
-        self._lacks_classes = len(present) < len(classes)
-        self._measured = np.arange(len(classes)) if callable(scoring) else present
+        self._labels, self._weights = y, sample_weight
+        self._passes_weights = sample_weight is not None and _takes_weights(
+            self._scorer
+        )
+
+    # What a subclass says.
+
+    @abstractmethod
+    def _stand_in(self, predictions: np.ndarray) -> object:
+        """Return an object that predicts these, for a scorer to ask."""
+
+    @abstractmethod
+    def _guess(self) -> np.ndarray:
+        """Return what a network that has learned nothing predicts."""
+
+    @abstractmethod
+    def _varied_guess(self) -> np.ndarray:
+        """Return predictions that differ from row to row, as networks' do."""
+
+    @abstractmethod
+    def _own_reward(self, predictions: np.ndarray, score: float) -> float:
+        """Return the reward where there is no scorer."""
+
+    @abstractmethod
+    def _row_merits(self, predictions: np.ndarray) -> np.ndarray | None:
+        """Return what each row adds to the merit, None if it is not a mean of rows."""
+
+    @property
+    def _target(self) -> str:
+        """What errors call the target."""
+        return "this target"
+
+    @property
+    def _rows(self) -> str:
+        """What errors call the validation rows."""
+        return f"the {len(self._labels)} validation rows"
+
+    def _strata(self) -> list[np.ndarray]:
+        """Return groups of rows that each resample holds in proportion."""
+        return [np.arange(len(self._labels))]
+
+    # What the stages ask.
 
     @property
     def is_accuracy(self) -> bool:
         """Whether the score is the share of rows that are predicted correctly."""
-        return self._scoring in (None, "accuracy")
+        return False
 
     def check(self) -> None:
         """Fail now rather than after training, if the scorer does not fit the target.
@@ -118,11 +117,7 @@ class ClassificationMetric(ValidationMetric):
         """
         try:
             score = self._guess_score()
-            # Each class is predicted somewhere, as networks may.
-            varied = np.eye(len(self._classes))[
-                np.arange(len(self._y)) % len(self._classes)
-            ]
-            self._score_silently((varied + self._guess()) / 2)
+            self._score_silently(self._varied_guess())
         except Exception as error:
             if callable(self._scoring):
                 error.add_note(
@@ -132,31 +127,20 @@ class ClassificationMetric(ValidationMetric):
                 )
                 raise
             raise ValueError(
-                f"scoring={self._scoring!r} cannot be computed on this target with "
-                f"{len(self._classes)} classes{self._lack()}: {error}"
+                f"scoring={self._scoring!r} cannot be computed on {self._target}: "
+                f"{error}"
             ) from error
         if not math.isfinite(score):
             raise ValueError(
-                f"scoring={self._scoring!r} is {score} on the {len(self._y)} "
-                f"validation rows{self._lack()}. Choose another metric or a larger "
-                "validation_fraction."
+                f"scoring={self._scoring!r} is {score} on {self._rows}. Choose another "
+                "metric or a larger validation_fraction."
             )
 
-    def _lack(self) -> str:
-        if not self._lacks_classes:
-            return ""
-        n_present = len(np.unique(self._y))
-        return f", of which {n_present} have validation rows"
-
-    def _guess(self) -> np.ndarray:
-        n_classes = len(self._classes)
-        return np.full((len(self._y), n_classes), 1 / n_classes)
-
-    def _score_silently(self, probabilities: np.ndarray) -> float:
+    def _score_silently(self, predictions: np.ndarray) -> float:
         # A metric may well be undefined, and warn, where everything is one class.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return self.score(probabilities)
+            return self.score(predictions)
 
     def _guess_score(self) -> float:
         return self._score_silently(self._guess())
@@ -166,91 +150,91 @@ class ClassificationMetric(ValidationMetric):
         return self.reward(self._guess(), self._guess_score())
 
     def score(self, predictions: np.ndarray, rows: np.ndarray | None = None) -> float:
-        """Return the score of predicted probabilities.
+        """Return the score of predictions.
 
         Parameters
         ----------
-        predictions : ndarray of shape (n_validation_rows, n_classes)
-            Probabilities.
+        predictions : ndarray of shape (n_validation_rows, n_columns)
+            In the form of the task.
         rows : ndarray of int, optional
             Positions of the validation rows to count; all by default.
         """
-        X, y = self._X, self._y
+        X, labels, weights = self._X, self._labels, self._weights
         if rows is not None:
-            X, y = safe_indexing(X, rows), y[rows]
+            X, labels = safe_indexing(X, rows), labels[rows]
+            weights = None if weights is None else weights[rows]
             predictions = predictions[rows]
-        if self.is_accuracy:
-            return float((predictions.argmax(axis=1) == y).mean())
-        model = _Predictions(self._classes, predictions, self._measured)
-        labels = self._classes[y]
-        if not self._lacks_classes or callable(self._scoring):
-            return float(self._scorer(model, X, labels))
-        # That a class without rows is predicted is no news to anybody.
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return float(self._scorer(model, X, labels))
+        options = {"sample_weight": weights} if self._passes_weights else {}
+        return float(self._scorer(self._stand_in(predictions), X, labels, **options))
 
     def reward(self, predictions: np.ndarray, score: float) -> float:
         """Return what the strategy is told: more is better.
 
         Parameters
         ----------
-        predictions : ndarray of shape (n_validation_rows, n_classes)
-            Probabilities.
+        predictions : ndarray of shape (n_validation_rows, n_columns)
+            In the form of the task.
         score : float
             Their score.
         """
         if self._scoring is not None:
             return score
-        return score + _REWARD_CERTAINTY * float(self._certainty(predictions).mean())
+        return self._own_reward(predictions, score)
 
     def merit(self, predictions: np.ndarray, score: float) -> float:
         """Return what is compared when the best of several networks is chosen.
 
-        It is the score; without `scoring`, accuracies that are equal or nearly so are
-        told apart by the mean log-probability of the true classes at the temperature
-        that suits each candidate: long training makes networks over-confident, which
-        costs log loss but no accuracy.
-
         Parameters
         ----------
-        predictions : ndarray of shape (n_validation_rows, n_classes)
-            Probabilities.
+        predictions : ndarray of shape (n_validation_rows, n_columns)
+            In the form of the task.
         score : float
             Their score.
         """
-        return (
-            float(self._row_merits(predictions).mean()) if self.is_accuracy else score
-        )
+        merits = self._row_merits(predictions)
+        return score if merits is None else self._mean(merits)
 
     def noise(self, one: np.ndarray, other: np.ndarray) -> float:
         """Return the standard error of the difference of two merits.
 
-        An accuracy is a mean over rows, and so is a difference of two. Other scores are
-        computed on resamples of the rows, which hold each class in proportion, so that
-        a metric that has a value on the rows has one on each resample.
+        Merits that are means over the rows differ by a mean over the rows. Other scores
+        are computed on resamples of the rows, which hold each class in proportion, so
+        that a metric that has a value on the rows has one on each resample.
 
         Parameters
         ----------
-        one, other : ndarray of shape (n_validation_rows, n_classes)
-            Probabilities.
+        one, other : ndarray of shape (n_validation_rows, n_columns)
+            Predictions.
 
         Returns
         -------
         float
-            Over draws of the validation rows, and for accuracies of the seeds too.
+            Over draws of the validation rows and, where merits are means, of the seeds.
         """
-        if not self.is_accuracy:
+        merits, others = self._row_merits(one), self._row_merits(other)
+        if merits is None or others is None:
             return self._resampled_noise(one, other)
-        differences = self._row_merits(one) - self._row_merits(other)
-        # Other seeds would have given other networks, of other accuracies.
-        variance = differences.var() / len(self._y) + 2 * _SEED_DEVIATION**2
-        return math.sqrt(variance)
+        differences = merits - others
+        deviations = differences - self._mean(differences)
+        weights = np.ones(len(deviations)) if self._weights is None else self._weights
+        shares = weights / weights.sum()
+        # Other seeds would have given other networks, of other merits.
+        variance = float((shares**2 * deviations**2).sum())
+        return math.sqrt(variance + 2 * self.seed_deviation**2)
+
+    def temperature(self, predictions: np.ndarray) -> float:
+        """Return what to divide log-probabilities by; 1 where there are none."""
+        del predictions
+        return 1.0
+
+    def _mean(self, of_rows: np.ndarray) -> float:
+        return float(np.average(of_rows, weights=self._weights))
 
     def _resampled_noise(self, one: np.ndarray, other: np.ndarray) -> float:
-        share = min(_MAX_RESAMPLED_ROWS / len(self._y), 1.0)
-        by_class = [np.flatnonzero(self._y == code) for code in np.unique(self._y)]
-        sizes = [max(round(share * len(rows)), 1) for rows in by_class]
+        strata = self._strata()
+        n_rows = len(self._labels)
+        share = min(_MAX_RESAMPLED_ROWS / n_rows, 1.0)
+        sizes = [max(round(share * len(rows)), 1) for rows in strata]
         # A seed of no consequence: another one would give nearly the same noise.
         generator = np.random.default_rng(0)
         differences = []
@@ -258,33 +242,16 @@ class ClassificationMetric(ValidationMetric):
             rows = np.concatenate(
                 [
                     generator.choice(rows, size)
-                    for rows, size in zip(by_class, sizes, strict=True)
+                    for rows, size in zip(strata, sizes, strict=True)
                 ]
             )
             differences.append(self.score(one, rows) - self.score(other, rows))
         # Variances are inversely proportional to the number of rows.
-        scale = sum(sizes) / len(self._y)
+        scale = sum(sizes) / n_rows
         return float(np.std(differences, ddof=1)) * math.sqrt(scale)
 
-    def _row_merits(self, predictions: np.ndarray) -> np.ndarray:
-        """Return what each row adds to the merit: merits are their means."""
-        is_right = (predictions.argmax(axis=1) == self._y).astype(np.float64)
-        if self._scoring is None:
-            is_right += _CHOICE_CERTAINTY * self._certainty(predictions)
-        merits: np.ndarray = is_right
-        return merits
 
-    def _certainty(self, predictions: np.ndarray) -> np.ndarray:
-        """Return log-probabilities of the true classes, at the best temperature."""
-        temperature = self.temperature(predictions)
-        return true_log_probabilities(predictions, self._y, temperature)
-
-    def temperature(self, predictions: np.ndarray) -> float:
-        """Return the temperature of the least log loss on the validation rows.
-
-        Parameters
-        ----------
-        predictions : ndarray of shape (n_validation_rows, n_classes)
-            Probabilities.
-        """
-        return best_temperature(predictions, self._y)
+def _takes_weights(scorer: Callable[..., float]) -> bool:
+    """Tell whether a scorer, or the metric that it was made of, takes weights."""
+    function = getattr(scorer, "_score_func", scorer)
+    return "sample_weight" in inspect.signature(function).parameters

@@ -304,9 +304,7 @@ class IdentityOutput:
         return 1 - shares.mean(dim=1)
 
     @staticmethod
-    def _mean_squares(
-        predictions: Tensor, y: Tensor, weights: Tensor | None
-    ) -> Tensor:
+    def _mean_squares(predictions: Tensor, y: Tensor, weights: Tensor | None) -> Tensor:
         """Return mean squared errors of shape (n_children, n_targets)."""
         return _mean_of_rows((predictions - y.T).square(), weights)
 

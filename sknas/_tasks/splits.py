@@ -39,37 +39,46 @@ class SplitSettings:
         return min(enough, self.most, _MAX_SPLITS)
 
     def split(
-        self, y: np.ndarray, random_state: int
+        self, y: np.ndarray, random_state: int, *, stratum: str | None
     ) -> list[tuple[np.ndarray, np.ndarray]]:
         """Split rows by these settings; see `split_rows`."""
         n_folds = self.n_folds(len(y))
-        return split_rows(y, self.validation_fraction, random_state, n_folds)
+        return split_rows(
+            y, self.validation_fraction, random_state, n_folds, stratum=stratum
+        )
 
 
 def split_rows(
-    y: np.ndarray, validation_fraction: float, random_state: int, n_splits: int = 1
+    y: np.ndarray,
+    validation_fraction: float,
+    random_state: int,
+    n_splits: int = 1,
+    *,
+    stratum: str | None = "class(es)",
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     """Split rows into training and validation, stratified as far as possible.
 
-    Every class has rows on both sides, but a class of one row is only trained on. A
+    Every stratum has rows on both sides, but one of a single row is only trained on. A
     table of one row is trained and validated on it.
 
     Parameters
     ----------
     y : ndarray of shape (n_rows,)
-        Class codes from 0.
+        Codes of the strata from 0, such as classes.
     validation_fraction : float
-        Share of each class that is for validation: at least one row, but not all.
+        Share of each stratum that is for validation: at least one row, but not all.
     random_state : int
         Seed.
     n_splits : int, default=1
         How often. The validation rows of different splits are different ones, but for
-        classes too rare for that.
+        strata too rare for that.
+    stratum : str or None, default='class(es)'
+        What warnings call the strata of one row. None does not warn of them.
 
     Returns
     -------
     list of (training, validation)
-        Positions of rows, one pair a split.
+        Positions of rows, one pair per split.
     """
     if len(y) == 1:
         warn(
@@ -78,30 +87,34 @@ def split_rows(
         return [(np.array([0]), np.array([0]))] * n_splits
     # Each stratum is shuffled once, and the splits take stretches of it in turn.
     generator = np.random.default_rng(random_state)
-    strata = [generator.permutation(rows) for rows in _strata(y)]
+    strata = [generator.permutation(rows) for rows in _strata(y, stratum)]
     # scikit-learn's splitters allot rows in proportion, which may leave a rare class
     # without any on one side.
     splits = []
     for number in range(n_splits):
         training, validation = [], []
-        for stratum in strata:
-            is_validation = _take(len(stratum), validation_fraction, number)
-            validation.append(stratum[is_validation])
-            training.append(stratum[~is_validation])
+        for rows in strata:
+            is_validation = _take(len(rows), validation_fraction, number)
+            validation.append(rows[is_validation])
+            training.append(rows[~is_validation])
         splits.append((np.concatenate(training), np.concatenate(validation)))
     return splits
 
 
-def _strata(y: np.ndarray) -> list[np.ndarray]:
+def _strata(y: np.ndarray, stratum: str | None) -> list[np.ndarray]:
     counts = np.bincount(y)
     if counts.max() == 1:
-        warn("The validation split cannot be stratified: every class has only one row.")
+        if stratum is not None:
+            warn(
+                "The validation split cannot be stratified: every class has only one "
+                "row."
+            )
         # No class can be on both sides. One stratum of all rows still has both sides.
         return [np.arange(len(y))]
-    if 1 in counts:
+    if 1 in counts and stratum is not None:
         warn(
             f"The validation split cannot be stratified: {(counts == 1).sum()} "
-            "class(es) have only one row, which is kept for training."
+            f"{stratum} have only one row, which is kept for training."
         )
     return [np.flatnonzero(y == code) for code in np.flatnonzero(counts)]
 

@@ -57,6 +57,10 @@ class Task(Protocol):
         """The target in the form that networks are trained on; rows come first."""
 
     @property
+    def sample_weight(self) -> np.ndarray | None:
+        """Weights of the rows, of shape (n_rows,); None weights all alike."""
+
+    @property
     def n_rows(self) -> int:
         """How many rows there are."""
 

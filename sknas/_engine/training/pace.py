@@ -59,9 +59,7 @@ class Pace:
     a few steps are affordable in any case.
     """
 
-    def __init__(
-        self, training: Paced, budget: Budget, *, must_finish: bool
-    ) -> None:
+    def __init__(self, training: Paced, budget: Budget, *, must_finish: bool) -> None:
         self._training = training
         self._budget = budget
         self._n_steps = 0

@@ -315,4 +315,3 @@ class _StackTraining:
             validation_loss=math.nan if failed else child.best_loss,
             validation_predictions=predictions,
         )
-
