@@ -1,6 +1,6 @@
 """Multilayer perceptrons that find their own architecture, for scikit-learn users."""
 
-from sknas._estimators import NASMLPClassifier
+from sknas._estimators import NASMLPClassifier, NASMLPRegressor
 from sknas._paper import PAPER_SETTINGS
 from sknas._search.strategies import (
     RandomStrategy,
@@ -16,6 +16,7 @@ __all__ = [
     "Architecture",
     "Candidate",
     "NASMLPClassifier",
+    "NASMLPRegressor",
     "Proposal",
     "RandomStrategy",
     "ReinforceStrategy",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from numbers import Integral, Real
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -12,6 +13,9 @@ from sklearn.utils.validation import check_is_fitted
 from sknas._budget import Budget
 from sknas._interrupts import deferred_interrupts
 from sknas._random import SeedSource
+from sknas._search.strategies import STRATEGIES
+from sknas._sklearn import HasMethods, Interval, StrOptions, safe_indexing
+from sknas._space import Architecture
 
 # Everything that needs torch is imported by the methods that train, so that neither
 # importing this package nor predicting from a pickle pays for it.
@@ -22,6 +26,50 @@ if TYPE_CHECKING:
 
 class BaseNASMLP(BaseEstimator):
     """Base of the estimators; a subclass brings the parameters and the task."""
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "layer_widths": ["array-like"],
+        "activations": ["array-like"],
+        "max_layers": [Interval(Integral, 2, None, closed="left")],
+        "dropout": [Interval(Real, 0, 1, closed="left")],
+        "search_strategy": [
+            StrOptions(set(STRATEGIES)),
+            HasMethods(["setup", "ask", "tell"]),
+        ],
+        "n_rounds": [Interval(Integral, 1, None, closed="left")],
+        "n_architectures": [Interval(Integral, 1, None, closed="left")],
+        "search_epochs": [Interval(Integral, 1, None, closed="left")],
+        "search_n_iter_no_change": [Interval(Integral, 1, None, closed="left"), None],
+        "n_finalists": [Interval(Integral, 0, None, closed="left")],
+        "n_ensemble": [Interval(Integral, 1, None, closed="left")],
+        "first_architecture": [StrOptions({"auto"}), Architecture, tuple, list, None],
+        "weight_sharing": ["boolean"],
+        "solver": [StrOptions({"adamw", "adam"})],
+        "alpha": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
+        "learning_rate": [StrOptions({"cosine", "constant"})],
+        "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
+        "batch_size": [
+            StrOptions({"auto"}),
+            Interval(Integral, 1, None, closed="left"),
+        ],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "epoch_fractions": ["array-like"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "n_splits": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left"), None],
+        "refit": [StrOptions({"scratch", "fine-tune"})],
+        "scoring": [str, callable, None],
+        "encoding": [StrOptions({"auto", "piecewise", "scale", "passthrough"})],
+        "max_time": [Interval(Real, 0, None, closed="neither"), None],
+        "device": [str],
+        "n_jobs": [
+            Interval(Integral, 1, None, closed="left"),
+            Interval(Integral, None, -1, closed="right"),
+            None,
+        ],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -58,11 +106,11 @@ class BaseNASMLP(BaseEstimator):
         super().set_params(**params)
         return self
 
-    def _make_task(self, X: Any, y: Any) -> Task:
+    def _make_task(self, X: Any, y: Any, sample_weight: np.ndarray | None) -> Task:
         """Validate y and return the task that it sets."""
         raise NotImplementedError
 
-    def _fit(self, X: Any, y: Any) -> None:
+    def _fit(self, X: Any, y: Any, sample_weight: Any) -> None:
         """Fit, and publish only when there is something to publish.
 
         What an earlier fit has left stays as it is until then: a fit that fails spoils
@@ -72,7 +120,7 @@ class BaseNASMLP(BaseEstimator):
         budget = Budget(self.max_time, began=time.monotonic())
         before = dict(self.__dict__)
         try:
-            result, device = self._run_stages(X, y, budget)
+            result, device = self._run_stages(X, y, sample_weight, budget)
         except BaseException:
             self._restore(before)
             raise
@@ -89,17 +137,25 @@ class BaseNASMLP(BaseEstimator):
         if result.interrupt is not None:
             raise result.interrupt
 
-    def _run_stages(self, X: Any, y: Any, budget: Budget) -> tuple[FitResult, Any]:
+    def _run_stages(
+        self, X: Any, y: Any, sample_weight: Any, budget: Budget
+    ) -> tuple[FitResult, Any]:
         """Validate everything, then run the stages."""
         with deferred_interrupts():
             from sknas._fit.settings import read_settings
             from sknas._fit.stages import Fit
-            from sknas._fit.validation import check_table
+            from sknas._fit.validation import check_table, check_weights
 
         # What is cheap to check comes first, and all of it before any training.
         settings = read_settings(self)
         table = check_table(self, X, reset=True)
-        task = self._make_task(table, y)
+        weights = check_weights(self, table, sample_weight)
+        task = self._make_task(table, y, weights)
+        if weights is not None and not weights.all():
+            # A row without weight is as good as none: it must not even be encoded.
+            rows = np.flatnonzero(weights)
+            X, table, y = (safe_indexing(each, rows) for each in (X, table, y))
+            task = self._make_task(table, y, weights[rows])
         seeds = SeedSource(self.random_state)
         fit = Fit(settings, table, X, task, seeds=seeds, budget=budget)
         return fit.run(), settings.device
@@ -131,9 +187,7 @@ class BaseNASMLP(BaseEstimator):
             "best_index_": choice.index,
             "best_score_": choice.score,
             "best_architecture_": choice.evaluation.architecture,
-            "score_bound_": result.score_bound,
             "ensemble_": result.ensemble,
-            "temperature_": result.ensemble.temperature,
             "out_activation_": result.ensemble.out_activation,
             "n_outputs_": result.task.output.n_outputs,
             "n_iter_": networks.n_iter,
@@ -151,14 +205,13 @@ class BaseNASMLP(BaseEstimator):
             "n_layers_": len(strongest.coefs) + 1,
         }
 
-    def _log_probabilities(self, X: Any) -> np.ndarray:
-        """Predict the logarithms of the classes' probabilities."""
+    def _encode(self, X: Any) -> np.ndarray:
+        """Validate a table to predict for, and encode it."""
         from sknas._fit.validation import check_table
 
         check_is_fitted(self, "ensemble_")
         X = check_table(
             self, X, reset=False, has_categories=self.encoder_.has_categories
         )
-        encoded = self.encoder_.transform(X)
-        log_probabilities: np.ndarray = self.ensemble_.predict_log_proba(encoded)
-        return log_probabilities
+        encoded: np.ndarray = self.encoder_.transform(X)
+        return encoded

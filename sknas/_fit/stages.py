@@ -279,7 +279,8 @@ class Fit:
         has_settings = any(trial.candidate.settings for trial in trials)
         is_known = self._metric.is_accuracy and choice.position is not None
         stops = self._settings.training.stops_early or self._budget.is_limited
-        if not is_known or stops or has_settings:
+        is_weighted = self._task.sample_weight is not None
+        if not is_known or stops or has_settings or is_weighted:
             return math.nan
         # Everything that could have been chosen, whether or not it was tried.
         n_candidates = self._settings.space.n_architectures

@@ -8,6 +8,7 @@ import numpy as np
 from sklearn.utils import check_array
 from sklearn.utils.validation import validate_data
 
+from sknas._sklearn import check_sample_weight
 from sknas._table.columns import is_mixed_table
 
 
@@ -58,3 +59,39 @@ def check_table(
             f"required by {type(estimator).__name__}."
         )
     return validate_data(estimator, X, reset=reset, skip_check_array=True)
+
+
+def check_weights(estimator: Any, X: Any, sample_weight: Any) -> np.ndarray | None:
+    """Validate weights of rows.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Named by errors.
+    X : ndarray, CSR matrix or DataFrame of shape (n_rows, n_columns)
+        The table that the weights belong to.
+    sample_weight : array-like of shape (n_rows,), number or None
+        What the user gave.
+
+    Returns
+    -------
+    float64 array of shape (n_rows,) or None
+        None if there are no weights.
+
+    Raises
+    ------
+    ValueError
+        If a weight is negative, missing or infinite, if all are 0, or if there is not
+        one for each row.
+    """
+    if sample_weight is None:
+        return None
+    weights: np.ndarray = check_sample_weight(
+        sample_weight, X, dtype=np.float64, ensure_non_negative=True
+    )
+    if not weights.any():
+        raise ValueError(
+            f"sample_weight of {type(estimator).__name__}.fit must have an entry above "
+            "0. All sample weights are zero."
+        )
+    return weights

@@ -59,7 +59,7 @@ class Workbench:
         make_trainer: Callable[[Sequence[TrainingData], TrainingSettings], Trainer],
     ) -> None:
         self.encoder = encoder
-        self._table = encoder.fit_table(X, task.y)
+        self._table = encoder.fit_table(X, _known(task.y))
         self.views: dict[str, np.ndarray] = self.encoder.views_
         self.search_view = next(iter(self.views))
         self._task, self._splits = task, splits
@@ -71,9 +71,15 @@ class Workbench:
     def _fold(self, rows: np.ndarray, validation_rows: np.ndarray) -> TrainingData:
         """Encode a fold: what is learned from y comes from its training rows alone."""
         X, X_validation = self._table.fold(rows, validation_rows)
-        y = self._task.y
+        task, validated = self._task.subset(rows), self._task.subset(validation_rows)
         return TrainingData(
-            X, y[rows], self._task.output, X_validation, y[validation_rows]
+            X,
+            task.y,
+            task.output,
+            X_validation,
+            validated.y,
+            task.sample_weight,
+            validated.sample_weight,
         )
 
     def folds(self, view: str, n_folds: int | None = None) -> list[TrainingData]:
@@ -88,7 +94,13 @@ class Workbench:
 
     def all_rows(self, view: str) -> TrainingData:
         """Return all rows, for the refit."""
-        data = TrainingData(self._table.all_rows(), self._task.y, self._task.output)
+        task = self._task
+        data = TrainingData(
+            self._table.all_rows(),
+            task.y,
+            task.output,
+            sample_weight=task.sample_weight,
+        )
         return data if view == self.search_view else self._cut(data, view)
 
     def _cut(self, data: TrainingData, view: str) -> TrainingData:
@@ -140,7 +152,7 @@ def affordable_rows(
     with warnings.catch_warnings():
         # What there is to be told of the table is told when it is encoded.
         warnings.simplefilter("ignore")
-        table = encoder.fit_table(safe_indexing(X, probed), task.y[probed])
+        table = encoder.fit_table(safe_indexing(X, probed), _known(task.y[probed]))
     table.all_rows()
     # Step 2: take as many, in the order of the permutation, as there is time for.
     seconds_per_row = (time.monotonic() - start) / len(probed)
@@ -150,3 +162,7 @@ def affordable_rows(
         return None
     # Some rows of each class besides: one to be trained on, one to be validated.
     return np.union1d(rows[:n_affordable], task.representatives())
+
+
+def _known(y: np.ndarray) -> np.ndarray | None:
+    return y if y.dtype.kind in "iu" else None

@@ -41,12 +41,15 @@ def _softmax(logits: np.ndarray) -> np.ndarray:
 
 
 def _logistic(logits: np.ndarray) -> np.ndarray:
-    # A softmax over a fixed 0 and z is the sigmoid of z.
-    return _softmax(np.concatenate([np.zeros_like(logits), logits], axis=-1))
+    # A softmax over a fixed 0 and z is the sigmoid of z: (..., n_outputs, 2).
+    log_p = _softmax(np.stack([np.zeros_like(logits), logits], axis=-1))
+    return log_p[..., 0, :] if logits.shape[-1] == 1 else log_p
 
 
-#: Log-probabilities of the classes, (..., n_rows, n_classes), from the logits of the
-#: output layer, (..., n_rows, n_outputs).
+#: Log-probabilities from the logits of the output layer, (..., n_rows, n_outputs). Of a
+#: softmax and of a single logistic unit they are those of the classes,
+#: (..., n_rows, n_classes); of several logistic units those of no and yes for each
+#: label, (..., n_rows, n_labels, 2).
 LOG_PROBABILITIES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "logistic": _logistic,
     "softmax": _softmax,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -91,16 +91,19 @@ class _Stack:
 
 
 class FittedEnsemble:
-    """Networks whose probabilities are averaged, then calibrated as a whole.
+    """Networks whose predictions are averaged.
+
+    Numbers are averaged as they are; of classes and labels, probabilities are averaged,
+    and then calibrated as a whole.
 
     Parameters
     ----------
     members : sequence of Member
         The networks, the strongest first. They may differ in architecture and in the
         columns that they see.
-    out_activation : {'logistic', 'softmax'}
+    out_activation : {'logistic', 'softmax', 'identity'}
         What the output layer ends in. ``'logistic'`` is one unit, for the second of two
-        classes.
+        classes, or a unit for each of several labels; ``'identity'`` predicts numbers.
     temperature : float, default=1.0
         What the logarithms of the averaged probabilities are divided by.
 
@@ -132,6 +135,21 @@ class FittedEnsemble:
     def members(self) -> list[Member]:
         return [member for stack in self._stacks for member in stack.members()]
 
+    def predict(self, X: np.ndarray) -> np.ndarray:
+        """Average the numbers that the members predict.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n_rows, n_columns)
+            The encoded table.
+
+        Returns
+        -------
+        ndarray of shape (n_rows, n_outputs)
+            On the scale that the networks were trained on.
+        """
+        return _by_chunks(self._average_numbers, X)
+
     def predict_log_proba(self, X: np.ndarray) -> np.ndarray:
         """Average the members' probabilities and calibrate the average.
 
@@ -142,33 +160,50 @@ class FittedEnsemble:
 
         Returns
         -------
-        ndarray of shape (n_rows, n_classes)
-            Logarithms of the probabilities, one column for each class.
+        ndarray of shape (n_rows, n_classes) or (n_rows, n_labels, 2)
+            Logarithms of the probabilities: one column for each class, or those of no
+            and yes for each label.
         """
-        return np.concatenate(
-            [
-                self._predict_chunk(X[start : start + _CHUNK])
-                for start in range(0, max(len(X), 1), _CHUNK)
-            ]
-        )
+        return _by_chunks(self._average_probabilities, X)
 
-    def _predict_chunk(self, X: np.ndarray) -> np.ndarray:
+    def _average_numbers(self, X: np.ndarray) -> np.ndarray:
+        numbers = np.concatenate([stack.logits(X) for stack in self._stacks])
+        average: np.ndarray = np.average(numbers, axis=0, weights=self._weights())
+        return average
+
+    def _average_probabilities(self, X: np.ndarray) -> np.ndarray:
         log_probabilities = LOG_PROBABILITIES[self.out_activation]
         # Shape (n_members, n_rows, n_classes), as far as it goes.
         of_stacks = [log_probabilities(stack.logits(X)) for stack in self._stacks]
         log_p = of_stacks[0] if len(of_stacks) == 1 else np.concatenate(of_stacks)
         pooled: np.ndarray = log_p[0]
         if len(log_p) > 1:
-            weights = np.concatenate([stack.weights for stack in self._stacks])
+            weights = self._weights()
             shares = np.log(weights / weights.sum())
             # Logarithms of averages, without losing the smallest probabilities.
-            log_p += shares[:, None, None]
+            log_p += shares.reshape(-1, *[1] * (log_p.ndim - 1))
             pooled = _log_sum_exp(log_p, axis=0)[0]
         if self.temperature == 1:
             return pooled
         pooled /= self.temperature
-        pooled -= _log_sum_exp(pooled, axis=1)
+        pooled -= _log_sum_exp(pooled, axis=-1)
         return pooled
+
+    def _weights(self) -> np.ndarray:
+        """Return the members' weights, in their order."""
+        return np.concatenate([stack.weights for stack in self._stacks])
+
+
+def _by_chunks(
+    predict: Callable[[np.ndarray], np.ndarray], X: np.ndarray
+) -> np.ndarray:
+    """Predict a bounded number of rows at a time."""
+    return np.concatenate(
+        [
+            predict(X[start : start + _CHUNK])
+            for start in range(0, max(len(X), 1), _CHUNK)
+        ]
+    )
 
 
 def _log_sum_exp(values: np.ndarray, axis: int) -> np.ndarray:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import check_array, check_consistent_length, column_or_1d
+from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 
 from sknas._sklearn import safe_indexing
@@ -46,7 +48,14 @@ class Classification:
     sample_weight: np.ndarray | None = None
 
     @classmethod
-    def from_target(cls, estimator: Any, X: Any, y: Any) -> Classification:
+    def from_target(
+        cls,
+        estimator: Any,
+        X: Any,
+        y: Any,
+        sample_weight: np.ndarray | None = None,
+        class_weight: Mapping[Any, float] | str | None = None,
+    ) -> Classification:
         """Validate labels and encode them.
 
         Parameters
@@ -58,6 +67,10 @@ class Classification:
         y : array-like of shape (n_rows,)
             What the user gave. Labels keep their kind: those of pandas' nullable
             ``Int64`` are integers.
+        sample_weight : ndarray of shape (n_rows,), optional
+            Weights of the rows.
+        class_weight : dict, 'balanced' or None, default=None
+            Weights of the classes, which those of the rows are multiplied by.
 
         Raises
         ------
@@ -77,7 +90,11 @@ class Classification:
         check_consistent_length(X, y)
         check_classification_targets(y)
         classes, codes = np.unique(y, return_inverse=True)
-        return cls(classes, codes.astype(np.int64, copy=False))
+        if class_weight is not None:
+            of_classes = compute_class_weight(class_weight, classes=classes, y=y)
+            given = 1.0 if sample_weight is None else sample_weight
+            sample_weight = given * of_classes[codes]
+        return cls(classes, codes.astype(np.int64, copy=False), sample_weight)
 
     @property
     def n_rows(self) -> int:

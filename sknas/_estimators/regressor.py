@@ -1,25 +1,24 @@
-"""The estimator: what a user of scikit-learn sees."""
+"""The regressor."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from numbers import Integral, Real
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.base import ClassifierMixin
+from sklearn.base import RegressorMixin
 
 from sknas._base import BaseNASMLP
-from sknas._search.strategies import STRATEGIES, SearchStrategy
-from sknas._sklearn import HasMethods, Interval, StrOptions, fit_context
+from sknas._search.strategies import SearchStrategy
+from sknas._sklearn import fit_context
 from sknas._space import Architecture
 
 if TYPE_CHECKING:
     from sknas._tasks.task import Task
 
 
-class NASMLPClassifier(ClassifierMixin, BaseNASMLP):
+class NASMLPRegressor(RegressorMixin, BaseNASMLP):
     """Multilayer perceptron that searches for its own architecture.
 
     ``fit`` encodes the table, lets an LSTM controller propose architectures, trains
@@ -91,6 +90,12 @@ class NASMLPClassifier(ClassifierMixin, BaseNASMLP):
         an eighth of the rows, between 16 and 256.
     label_smoothing : float, default=0.1
         Share of a target's probability that is spread over all classes, in [0, 1).
+    class_weight : dict, 'balanced' or None, default=None
+        Weights of the classes by label, which those of the rows are multiplied by;
+        ``'balanced'`` makes classes count alike, however many rows they have. They
+        weight training and everything that is measured on validation rows: scores,
+        rewards, the choice and the temperature. Labels that a dict does not name have
+        the weight 1.
     max_iter : int, default=60
         Epochs of the finalists and of the refit, at most.
     epoch_fractions : tuple of float, default=(0.25, 1.0)
@@ -239,60 +244,15 @@ class NASMLPClassifier(ClassifierMixin, BaseNASMLP):
     --------
     >>> from sklearn.datasets import load_iris
     >>> from sklearn.model_selection import train_test_split
-    >>> from sknas import NASMLPClassifier
+    >>> from sknas import NASMLPRegressor
     >>> X, y = load_iris(return_X_y=True)
     >>> X_train, X_test, y_train, y_test = train_test_split(X, y, random_state=0)
-    >>> classifier = NASMLPClassifier(n_rounds=2, n_architectures=3, random_state=0)
+    >>> classifier = NASMLPRegressor(n_rounds=2, n_architectures=3, random_state=0)
     >>> classifier.fit(X_train, y_train).score(X_test, y_test) > 0.9
     True
     >>> len(classifier.search_results_["architecture"])
     6
     """
-
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        "layer_widths": ["array-like"],
-        "activations": ["array-like"],
-        "max_layers": [Interval(Integral, 2, None, closed="left")],
-        "dropout": [Interval(Real, 0, 1, closed="left")],
-        "search_strategy": [
-            StrOptions(set(STRATEGIES)),
-            HasMethods(["setup", "ask", "tell"]),
-        ],
-        "n_rounds": [Interval(Integral, 1, None, closed="left")],
-        "n_architectures": [Interval(Integral, 1, None, closed="left")],
-        "search_epochs": [Interval(Integral, 1, None, closed="left")],
-        "search_n_iter_no_change": [Interval(Integral, 1, None, closed="left"), None],
-        "n_finalists": [Interval(Integral, 0, None, closed="left")],
-        "n_ensemble": [Interval(Integral, 1, None, closed="left")],
-        "first_architecture": [StrOptions({"auto"}), Architecture, tuple, list, None],
-        "weight_sharing": ["boolean"],
-        "solver": [StrOptions({"adamw", "adam"})],
-        "alpha": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
-        "learning_rate": [StrOptions({"cosine", "constant"})],
-        "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
-        "batch_size": [
-            StrOptions({"auto"}),
-            Interval(Integral, 1, None, closed="left"),
-        ],
-        "label_smoothing": [Interval(Real, 0, 1, closed="left")],
-        "max_iter": [Interval(Integral, 1, None, closed="left")],
-        "epoch_fractions": ["array-like"],
-        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
-        "n_splits": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
-        "n_iter_no_change": [Interval(Integral, 1, None, closed="left"), None],
-        "refit": [StrOptions({"scratch", "fine-tune"})],
-        "scoring": [str, callable, None],
-        "encoding": [StrOptions({"auto", "piecewise", "scale", "passthrough"})],
-        "max_time": [Interval(Real, 0, None, closed="neither"), None],
-        "device": [str],
-        "n_jobs": [
-            Interval(Integral, 1, None, closed="left"),
-            Interval(Integral, None, -1, closed="right"),
-            None,
-        ],
-        "random_state": ["random_state"],
-        "verbose": ["verbose"],
-    }
 
     def __init__(
         self,
@@ -315,7 +275,6 @@ class NASMLPClassifier(ClassifierMixin, BaseNASMLP):
         learning_rate: str = "cosine",
         learning_rate_init: float = 0.003,
         batch_size: int | str = "auto",
-        label_smoothing: float = 0.1,
         max_iter: int = 60,
         epoch_fractions: tuple[float, ...] = (0.25, 1.0),
         validation_fraction: float = 0.2,
@@ -348,7 +307,6 @@ class NASMLPClassifier(ClassifierMixin, BaseNASMLP):
         self.learning_rate = learning_rate
         self.learning_rate_init = learning_rate_init
         self.batch_size = batch_size
-        self.label_smoothing = label_smoothing
         self.max_iter = max_iter
         self.epoch_fractions = epoch_fractions
         self.validation_fraction = validation_fraction
@@ -364,7 +322,9 @@ class NASMLPClassifier(ClassifierMixin, BaseNASMLP):
         self.verbose = verbose
 
     @fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X: Any, y: ArrayLike) -> NASMLPClassifier:
+    def fit(
+        self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> NASMLPRegressor:
         """Search for an architecture and train it.
 
         Parameters
@@ -374,29 +334,35 @@ class NASMLPClassifier(ClassifierMixin, BaseNASMLP):
             text columns of a DataFrame or of an object array are categories. Values
             may be missing in any of them. Sparse matrices are made dense.
 
-        y : array-like of shape (n_samples,)
-            Labels.
+        y : array-like of shape (n_samples,) or (n_samples, n_labels)
+            Labels; or, of several labels per row, an array or a sparse matrix of 0
+            and 1.
+
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows, not negative, in training and in all that is measured
+            on validation rows. A row of weight 0 is left out. None weights all rows
+            alike.
 
         Returns
         -------
-        NASMLPClassifier
+        NASMLPRegressor
             The fitted estimator.
 
         Raises
         ------
         ValueError
-            If a parameter, X or y is not valid, before anything is trained; if every
-            child failed.
+            If a parameter, X, y or a weight is not valid, before anything is trained;
+            if every child failed.
         KeyboardInterrupt
-            After Ctrl-C. From the first trial on, the best that there is has been
-            published before: the estimator predicts, and `interrupted_` names the
+            After Ctrl-C. If at least one trial had finished, the best result so far has
+            been published: the estimator can predict, and `interrupted_` names the
             stage.
         """
-        self._fit(X, y)
+        self._fit(X, y, sample_weight)
         return self
 
     def predict(self, X: Any) -> np.ndarray:
-        """Predict labels.
+        """Predict numbers.
 
         Parameters
         ----------
@@ -405,45 +371,14 @@ class NASMLPClassifier(ClassifierMixin, BaseNASMLP):
 
         Returns
         -------
-        ndarray of shape (n_samples,)
-            The most probable label of each row.
+        ndarray of shape (n_samples,) or (n_samples, n_outputs)
+            Of the shape that y had in `fit`.
         """
-        positions = self._log_probabilities(X).argmax(axis=1)
-        labels: np.ndarray = self.classes_[positions]
-        return labels
+        scaled = self.ensemble_.predict(self._encode(X))
+        numbers: np.ndarray = self.target_scaler_.inverse_transform(scaled)
+        return numbers[:, 0] if numbers.shape[1] == 1 else numbers
 
-    def predict_proba(self, X: Any) -> np.ndarray:
-        """Predict the probability of each class.
+    def _make_task(self, X: Any, y: Any, sample_weight: np.ndarray | None) -> Task:
+        from sknas._tasks.regression import Regression
 
-        Parameters
-        ----------
-        X : array-like, sparse matrix or DataFrame of shape (n_samples, n_features)
-            A table with the columns of `fit`.
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_classes)
-            In the order of `classes_`; rows sum to 1.
-        """
-        probabilities: np.ndarray = np.exp(self._log_probabilities(X))
-        return probabilities
-
-    def predict_log_proba(self, X: Any) -> np.ndarray:
-        """Predict the logarithm of the probability of each class.
-
-        Parameters
-        ----------
-        X : array-like, sparse matrix or DataFrame of shape (n_samples, n_features)
-            A table with the columns of `fit`.
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_classes)
-            In the order of `classes_`.
-        """
-        return self._log_probabilities(X)
-
-    def _make_task(self, X: Any, y: Any) -> Task:
-        from sknas._tasks.classification import Classification
-
-        return Classification.from_target(self, X, y)
+        return Regression.from_target(self, X, y, sample_weight)

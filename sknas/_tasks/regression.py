@@ -1,0 +1,243 @@
+"""Numbers to predict, one or several per row."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.utils import check_array, check_consistent_length, column_or_1d
+
+from sknas._sklearn import safe_indexing
+from sknas._tasks.metric import ScorerMetric
+from sknas._tasks.outputs import IdentityOutput, OutputLoss
+from sknas._tasks.splits import SplitSettings
+from sknas._tasks.target import TargetScaler
+from sknas._tasks.task import Scoring
+
+# A network whose errors are so many times those of a constant is told to the strategy
+# as no worse than that: one diverging child would drown all differences that count.
+_WORST_ERROR = 2.0
+
+
+@dataclass(frozen=True)
+class Regression:
+    """A target of one or several numbers per row.
+
+    Parameters
+    ----------
+    given_y : float64 array of shape (n_rows,) or (n_rows, n_targets)
+        The target as the user gave it.
+    y : float32 array of shape (n_rows, n_targets)
+        The scaled target.
+    scaler : TargetScaler
+        What scaled it.
+    sample_weight : float64 array of shape (n_rows,) or None, default=None
+        Weights of the rows.
+    """
+
+    given_y: np.ndarray
+    y: np.ndarray
+    scaler: TargetScaler
+    sample_weight: np.ndarray | None = None
+
+    @classmethod
+    def from_target(
+        cls, estimator: Any, X: Any, y: Any, sample_weight: np.ndarray | None = None
+    ) -> Regression:
+        """Validate numbers and scale them.
+
+        Parameters
+        ----------
+        estimator : estimator
+            Named by errors.
+        X : array-like of shape (n_rows, n_columns)
+            The table that the numbers belong to.
+        y : array-like of shape (n_rows,) or (n_rows, n_targets)
+            What the user gave.
+        sample_weight : ndarray of shape (n_rows,), optional
+            Weights of the rows.
+
+        Raises
+        ------
+        ValueError
+            If y is None, is not numeric, or has missing or infinite values.
+        """
+        if y is None:
+            raise ValueError(
+                f"This {type(estimator).__name__} estimator requires y to be passed, "
+                "but the target y is None."
+            )
+        # Nullable columns hold their missing values in ways that numpy does not read.
+        if hasattr(y, "to_numpy") and hasattr(y, "isna"):
+            y = y.to_numpy(dtype=np.float64, na_value=np.nan)
+        given = check_array(
+            y, ensure_2d=False, dtype=np.float64, input_name="y", estimator=estimator
+        )
+        if given.ndim == 2 and given.shape[1] == 1:
+            given = column_or_1d(given, warn=True)
+        check_consistent_length(X, given)
+        # (n_rows, n_targets), also where there is one number per row.
+        columns = given.reshape(len(given), -1)
+        scaler = TargetScaler().fit(columns, sample_weight)
+        scaled = scaler.transform(columns).astype(np.float32)
+        return cls(given, scaled, scaler, sample_weight)
+
+    @property
+    def n_rows(self) -> int:
+        """How many rows there are."""
+        return len(self.y)
+
+    @property
+    def output(self) -> OutputLoss:
+        """One linear unit for each number."""
+        return IdentityOutput(self.y.shape[1])
+
+    def representatives(self) -> np.ndarray:
+        """Return the positions of two rows, as far as there are two."""
+        return np.arange(min(self.n_rows, 2))
+
+    def subset(self, rows: np.ndarray) -> Regression:
+        """Return some rows, with the scale of all.
+
+        Parameters
+        ----------
+        rows : ndarray of int
+            Positions.
+        """
+        weights = self.sample_weight
+        return replace(
+            self,
+            given_y=self.given_y[rows],
+            y=self.y[rows],
+            sample_weight=None if weights is None else weights[rows],
+        )
+
+    def split(
+        self, settings: SplitSettings, random_state: int
+    ) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Split the rows into training and validation.
+
+        Parameters
+        ----------
+        settings : SplitSettings
+            How often, and how many rows are for validation.
+        random_state : int
+            Seed.
+
+        Returns
+        -------
+        list of (training, validation)
+            Positions of rows, one pair for each split.
+        """
+        # One stratum of all rows.
+        one_stratum = np.zeros(self.n_rows, dtype=np.int64)
+        return settings.split(one_stratum, random_state, stratum=None)
+
+    def metric(self, scoring: Scoring, X: Any, rows: np.ndarray) -> RegressionMetric:
+        """Return what scores predictions of some rows.
+
+        Parameters
+        ----------
+        scoring : str, callable or None
+            A scorer, in scikit-learn's sense.
+        X : array-like or DataFrame of shape (n_rows, n_columns)
+            The table as the user gave it. Only a callable sees it, so that only for a
+            callable rows of it are copied.
+        rows : ndarray of int
+            Positions of the validation rows, those of several folds one after another.
+        """
+        seen = safe_indexing(X, rows) if callable(scoring) else None
+        return RegressionMetric(scoring, self.subset(rows), seen)
+
+    def attributes(self) -> dict[str, Any]:
+        """Return what a fitted regressor publishes about its target."""
+        return {"target_scaler_": self.scaler}
+
+
+class _Predictions(RegressorMixin, BaseEstimator):
+    """Numbers already predicted, in the form that a scorer asks for."""
+
+    def __init__(self, predictions: np.ndarray) -> None:
+        self.predictions = predictions
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return True
+
+    def predict(self, X: object) -> np.ndarray:
+        del X
+        return self.predictions
+
+
+class RegressionMetric(ScorerMetric):
+    """Scores predicted numbers, which are on the scale of the networks.
+
+    With ``scoring=None`` the score is R2. Candidates are compared by the squared error
+    on the networks' scale, relative to that of a constant: but for targets with a heavy
+    tail, this is R2 too.
+
+    Parameters
+    ----------
+    scoring : str, callable or None
+        A scorer, in scikit-learn's sense.
+    task : Regression
+        The validation rows.
+    X : array-like or DataFrame of shape (n_validation_rows, n_features), optional
+        The rows as the user gave them, which only a callable looks at.
+    """
+
+    def __init__(self, scoring: Scoring, task: Regression, X: Any = None) -> None:
+        super().__init__(scoring, "r2", task.given_y, X, task.sample_weight)
+        self._task = task
+        y = task.y.astype(np.float64)
+        self._best_constant = np.average(y, axis=0, weights=self._weights)
+        variance = np.average(
+            np.square(y - self._best_constant), axis=0, weights=self._weights
+        )
+        # Where a target does not vary, errors count as they are.
+        self._variance = np.where(variance > 0, variance, 1.0)
+
+    def _stand_in(self, predictions: np.ndarray) -> object:
+        numbers = self._task.scaler.inverse_transform(predictions)
+        return _Predictions(numbers if self._labels.ndim == 2 else numbers[:, 0])
+
+    def _guess(self) -> np.ndarray:
+        return np.tile(self._best_constant, (len(self._labels), 1))
+
+    def _varied_guess(self) -> np.ndarray:
+        half: np.ndarray = (self._task.y + self._guess()) / 2
+        return half
+
+    def score(self, predictions: np.ndarray, rows: np.ndarray | None = None) -> float:
+        """Return the score of predicted numbers.
+
+        Parameters
+        ----------
+        predictions : ndarray of shape (n_validation_rows, n_targets)
+            On the scale of the networks.
+        rows : ndarray of int, optional
+            Positions of the validation rows to count; all by default.
+        """
+        # Of one row there is no R2; scikit-learn warns and returns NaN.
+        if self._scoring is None and len(self._labels) == 1:
+            return 1 - self._relative_error(predictions)
+        return super().score(predictions, rows)
+
+    def _squares(self, predictions: np.ndarray) -> np.ndarray:
+        """Return each row's squared error, relative to the variance of the rows."""
+        squares = np.square(predictions - self._task.y) / self._variance
+        of_rows: np.ndarray = squares.mean(axis=1)
+        return of_rows
+
+    def _relative_error(self, predictions: np.ndarray) -> float:
+        return self._mean(self._squares(predictions))
+
+    def _own_reward(self, predictions: np.ndarray, score: float) -> float:
+        # 1 for perfect predictions, 0 for a constant. Unlike R2, it tells networks
+        # apart that are all good.
+        del score
+        return 1 - min(self._relative_error(predictions) ** 0.5, _WORST_ERROR)
+
+    def _row_merits(self, predictions: np.ndarray) -> np.ndarray | None:
+        return 1 - self._squares(predictions) if self._scoring is None else None
