@@ -1,4 +1,4 @@
-"""One label a row."""
+"""One label per row."""
 
 from __future__ import annotations
 
@@ -49,7 +49,8 @@ class Classification:
         Raises
         ------
         ValueError
-            If y is None, has missing values, has not one label a row, or is continuous.
+            If y is None, has missing values, does not have one label per row, or is
+            continuous.
         """
         name = type(estimator).__name__
         if y is None:

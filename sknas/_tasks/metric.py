@@ -14,8 +14,9 @@ from sknas._sklearn import safe_indexing
 from sknas._tasks.calibration import best_temperature, true_log_probabilities
 from sknas._tasks.task import Scoring, ValidationMetric
 
-# The noise of a scorer is measured on resamples. Thirty tell it within a seventh, and
-# those of a part of the rows tell that of all: it falls with the root of their number.
+# The noise of a scorer is measured on resamples. Thirty resamples estimate it to within
+# a seventh, and resamples of part of the rows suffice: noise falls with the root of
+# their number.
 _N_RESAMPLES = 30
 _MAX_RESAMPLED_ROWS = 1000
 # Weights of the mean log-probability of the true classes beside the accuracy. Of
@@ -185,7 +186,7 @@ class ClassificationMetric(ValidationMetric):
         labels = self._classes[y]
         if not self._lacks_classes or callable(self._scoring):
             return float(self._scorer(model, X, labels))
-        # That a class without rows is predicted is no news to anybody.
+        # A warning about predicted classes without rows would not be useful.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return float(self._scorer(model, X, labels))

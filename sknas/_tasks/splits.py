@@ -30,7 +30,8 @@ class SplitSettings:
     def n_folds(self, n_rows: int) -> int:
         """Return how many splits a table of so many rows has.
 
-        ``'auto'`` is as many as measure on enough rows, if there are as many.
+        ``'auto'`` takes as many splits as are needed to validate on 1,000 rows, within
+        the limits.
         """
         if not isinstance(self.n_splits, str):
             return self.n_splits
@@ -69,7 +70,7 @@ def split_rows(
     Returns
     -------
     list of (training, validation)
-        Positions of rows, one pair a split.
+        Positions of rows, one pair per split.
     """
     if len(y) == 1:
         warn(
