@@ -5,7 +5,7 @@ import sys
 
 import sknas
 
-# A progress bar fills a page with its states. Without tqdm there is a line a round.
+# A progress bar fills a page with its states. Without tqdm, one line per round.
 sys.modules["tqdm"] = None
 
 project = "sknas"

@@ -81,9 +81,9 @@ print("evolution:", evolution.best_architecture_)
 print("random:   ", random.best_architecture_)
 
 # %%
-# Means of a round tell how well a strategy has learned, the best trial how much it was
-# worth. One run with one seed compares strategies no better than one split compares
-# classifiers.
+# The mean of a round shows how well the strategy has learned; the best trial shows how
+# much that gained. One run with one seed compares strategies no better than one split
+# compares classifiers.
 figure, axes = plt.subplots(figsize=(8, 4.2), layout="constrained")
 for classifier, color, label, shift in (
     (evolution, "tab:blue", "evolution", -0.1),

@@ -125,7 +125,7 @@ for shift, (dropout, rows) in zip(
         label=f"dropout={dropout}",
     )
 axes.set_xscale("log")
-axes.set_xticks([0.001, 0.003, 0.01], ["0.0005", "0.002", "0.008"])
+axes.set_xticks([0.001, 0.003, 0.01], ["0.001", "0.003", "0.01"])
 axes.minorticks_off()
 axes.set(
     xlabel="learning_rate_init",

@@ -16,8 +16,8 @@ here.
 
 # %%
 # Three searches that differ in nothing but what proposes the architectures. With 160
-# trials each there is enough to learn from; a search with the default budget is over
-# before its policy has changed much.
+# trials each there is enough to learn from; a search with the default budget has only
+# five rounds, too few to show a curve.
 import matplotlib.pyplot as plt
 import numpy as np
 from scipy.stats import spearmanr
@@ -105,7 +105,7 @@ left.set(
 left.legend(loc="upper left", ncols=2)
 right.set(
     xlabel="round",
-    ylabel="entropy in nats a token",
+    ylabel="entropy in nats per token",
     title="The policy makes up its mind",
     ylim=(0, None),
 )
@@ -130,8 +130,8 @@ print(f"rank correlation {correlation:.2f}, mean absolute error {error:.3f}")
 # %%
 # On the left, the predictor. On the right, size against score. Above a certain size,
 # more parameters do not buy more accuracy: architectures of very different size reach
-# about the same score. This is why the choice among the finalists takes the smallest
-# of those that are equal within the noise.
+# about the same score. This is why the first architecture is replaced only by one that
+# is better by more than the noise.
 figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4.2), layout="constrained")
 points = left.scatter(
     predicted, reward, c=results["round"][is_predicted], s=16, cmap="viridis"

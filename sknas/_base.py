@@ -114,7 +114,8 @@ class BaseNASMLP(BaseEstimator):
         """Fit, and publish only when there is something to publish.
 
         What an earlier fit has left stays as it is until then: a fit that fails spoils
-        nothing. After an interrupt the best there is is published before it goes on.
+        nothing. After an interrupt, the best result so far is published before the
+        interrupt is raised again.
         """
         # The time counts from here: the first import of torch takes seconds.
         budget = Budget(self.max_time, began=time.monotonic())
@@ -166,7 +167,7 @@ class BaseNASMLP(BaseEstimator):
         self.__dict__.update(before)
 
     def _forget(self, before: dict[str, Any]) -> None:
-        """Delete what an earlier fit has left, but for what X has just been given."""
+        """Delete what an earlier fit has left, except what X's validation has set."""
         parameters = self.get_params(deep=False)
         for name in set(before) - set(parameters):
             # `n_features_in_` and `feature_names_in_` are of this fit already.

@@ -14,7 +14,8 @@ class Progress:
     n_trials : int
         Trials the search may come to.
     verbose : bool or int
-        0 is silent; 1 shows the bar, or a line a round; 2 adds a line a trial.
+        0 is silent; 1 shows the bar, or one line per round; 2 adds one line per
+        trial.
     """
 
     def __init__(self, n_trials: int, verbose: bool | int) -> None:

@@ -13,7 +13,7 @@ import sknas
 from sknas import NASMLPClassifier
 
 PACKAGE = Path(sknas.__file__).parent
-# The house: each room may import those before it. What is not named here is ground,
+# The structure: each room may import those before it. What is not named here is ground,
 # which stands on nothing of the package.
 ROOMS = ["_space", "_table", "_model", "_tasks", "_engine", "_search", "_fit"]
 ROOMS += ["_paper", "_base", "_estimators", "__init__"]

@@ -58,7 +58,7 @@ def test_few_categories_are_not_encoded_by_the_classes(mixed_frame):
     )
 
 
-# One column a category.
+# One column per category.
 
 
 def _texts(n_rows, n_categories, seed=0):

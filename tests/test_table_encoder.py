@@ -27,7 +27,7 @@ def test_ramps_are_added_where_there_is_room():
     assert _steps("piecewise")[0].n_features_out_ == 27
     assert _steps("scale")[0].n_features_out_ == 3
     assert _steps("auto", 100)[0].n_features_out_ == 100 + 100 * 5
-    # Two ramps a column would be no more than a bend.
+    # Two ramps per column would be no more than a bend.
     assert _steps("auto", 200)[0].n_features_out_ == 200
 
 

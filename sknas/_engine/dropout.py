@@ -28,7 +28,7 @@ class DropoutMasks:
     Parameters
     ----------
     seeds : Tensor of shape (n_children, 1), int64
-        One a child; `draw` moves them on.
+        One per child; `draw` moves them on.
     widths : sequence of int
         Units of each hidden layer.
     dropped : sequence of Tensor of shape (n_children,), bool

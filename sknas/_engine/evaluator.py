@@ -152,8 +152,8 @@ class Evaluator:
         """Train all networks of each request; yield its position and evaluation.
 
         A request is evaluated as soon as all of its networks are trained. When the
-        budget is at its end, those follow of which there are some for every fold, and
-        others are not yielded.
+        budget is used up, requests that have at least one network for every fold are
+        yielded; the others are not.
 
         Parameters
         ----------

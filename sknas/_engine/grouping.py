@@ -79,8 +79,8 @@ class CostModel:
 
 # Microseconds of a step in which a thread holds the interpreter, so that others wait.
 # Two threads, on two cores, have 0.8 times the speed of one where a step takes 180 us,
-# 1.15 at 340, 1.4 at 480, 1.5 at 900, 1.75 at 2,500; two processes 1.6 to 1.9 at all.
-# More than two have not been measured.
+# 1.15 at 340, 1.4 at 480, 1.5 at 900, 1.75 at 2,500; two processes reach 1.6 to 1.9 for
+# all of these. More than two have not been measured.
 _INTERPRETER = 200.0
 # A child joins a stack if it adds no more than this share of its cost alone.
 _WORTHWHILE = 0.8
@@ -92,8 +92,8 @@ CPU = CostModel(
     step=90, layer=14, megaflop=12, kilounit=2.6, max_children=8, reduced_at=1.0
 )
 
-#: Not measured: some fifteen kernels a step and twelve a layer, two microseconds each,
-#: and 20 TFLOP/s, which is what small batched products reach on data-centre GPUs.
+#: Not measured: some fifteen kernels per step and twelve per layer, two microseconds
+#: each, and 20 TFLOP/s, which is what small batched products reach on data-centre GPUs.
 CUDA = CostModel(
     step=30, layer=24, megaflop=0.05, kilounit=0.001, max_children=64, reduced_at=0.5
 )
@@ -124,7 +124,7 @@ def group(
     Parameters
     ----------
     architectures : sequence of Architecture
-        One a child.
+        One per child.
     cost : callable
         What a step of some of them costs as one stack.
     max_children : int

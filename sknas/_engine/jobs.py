@@ -55,7 +55,10 @@ class TrainingSettings:
         )
 
     def n_batch_rows(self, n_rows: int) -> int:
-        """Return how many rows a batch of a table has; 'auto' is an eighth of few."""
+        """Return how many rows a batch of a table has.
+
+        With 'auto', about an eighth of the rows, between 16 and 256.
+        """
         if isinstance(self.batch_size, str):
             power = int(2.0 ** int(math.log2(max(n_rows / 8, 1))))
             return min(max(power, 16), 256, n_rows)

@@ -291,7 +291,7 @@ class StackedMLP:
         seed : int
             Decides the weights and the dropout of this child.
         inherited : sequence of (weights, bias) or None, optional
-            One entry a layer.
+            One entry per layer.
         """
         generator = torch.Generator("cpu").manual_seed(seed)
         names = [name for _, name in self.architectures[child].dense_layers]

@@ -27,9 +27,9 @@ class NASMLPClassifier(ClassifierMixin, BaseNASMLP):
     ``fit`` encodes the table, lets an LSTM controller propose architectures, trains
     each one briefly, teaches the controller by REINFORCE which ones did well, trains
     the best again from scratch, chooses, and refits an ensemble of the choice on all
-    rows. The cost of a fit depends on `max_time`, or by `n_rounds`, `n_architectures`,
-    `search_epochs`, `n_splits`, `n_finalists`, `n_ensemble`, `max_iter` and
-    `layer_widths`.
+    rows. The cost of a fit is limited by `max_time`, and otherwise depends on
+    `n_rounds`, `n_architectures`, `search_epochs`, `n_splits`, `n_finalists`,
+    `n_ensemble`, `max_iter` and `layer_widths`.
 
     Read more in the :ref:`user guide <user_guide>`.
 
@@ -51,7 +51,8 @@ class NASMLPClassifier(ClassifierMixin, BaseNASMLP):
         `RandomStrategy` with their defaults; ``ReinforceStrategy(entropy=0.1)`` sets
         parameters, and a grid over ``search_strategy__entropy`` varies them. An object
         of your own inherits from `SearchStrategy`, or has ``setup``, ``ask`` and
-        ``tell``. A clone is used, or of an object that is no estimator a deep copy.
+        ``tell``. `fit` uses a clone of the object, or a deep copy if it is not an
+        estimator.
     n_rounds : int, default=5
         Number of rounds. In each, the strategy proposes architectures and learns from
         their rewards.
@@ -72,8 +73,8 @@ class NASMLPClassifier(ClassifierMixin, BaseNASMLP):
         differ in their initial weights and dropout. Their probabilities are averaged.
     first_architecture : 'auto', Architecture, tuple or None, default='auto'
         Trial 0, which the others have to beat by more than chance. ``'auto'`` is three
-        layers of 256 rectified units with dropout, or what of this the space can
-        express. With None the search begins with the strategy's own architectures.
+        layers of 256 rectified units with dropout, or the closest architecture that the
+        space contains. With None the search begins with the strategy's proposals.
     weight_sharing : bool, default=False
         Whether children inherit the weights of earlier ones that had the same pair of
         adjacent layers (one-shot learning).
@@ -154,10 +155,10 @@ class NASMLPClassifier(ClassifierMixin, BaseNASMLP):
     best_architecture_ : Architecture
         The architecture chosen.
     best_score_ : float
-        Validation score of the chosen finalist, before the refit. The best of several,
-        it is optimistic: by 0.04 on 200 rows of noise. Of networks trained on a part of
-        the rows, it is pessimistic: in all within 0.01 of the test accuracy, on
-        average, from 3,000 rows on.
+        Validation score of the chosen finalist, before the refit. It is optimistic
+        because it is the best of several scores (by 0.04 on 200 rows of noise), and
+        pessimistic because the networks were trained on part of the rows. Overall it is
+        within 0.01 of the test accuracy on average, from 3,000 rows on.
     score_bound_ : float
         With probability 0.95 over the draw of the validation rows, the accuracy of the
         chosen finalist's networks is not below this: a union over all that could have
@@ -173,14 +174,14 @@ class NASMLPClassifier(ClassifierMixin, BaseNASMLP):
         ``reward`` as told to the strategy; ``n_parameters``; ``n_iter``, the epochs;
         ``time``, the training's seconds; ``rank_score``, 1 for the best score.
     finalist_results_ : dict of ndarray
-        One row for each finalist: ``index`` in `search_results_`, ``architecture``,
-        ``encoding`` of the numbers, ``max_iter``, ``score``, ``loss``, ``n_iter``,
-        ``time``, and ``chosen``, which is true of one of them. Without finalists the
-        columns are empty.
+        One row for each training of a finalist: ``index`` in `search_results_`,
+        ``architecture``, ``encoding`` of the numbers, ``max_iter``, ``score``,
+        ``loss``, ``n_iter``, ``time``, and ``chosen``, which is true of one of them.
+        Without finalists the columns are empty.
     round_results_ : dict of ndarray
         One row for each round: ``round``, ``n_trials``, ``mean_score``, ``best_score``,
-        ``time`` and, of it, ``time_children`` in seconds, and what the strategy
-        reports of its update, such as the policy's ``entropy``.
+        ``time`` and ``time_children``, the seconds of the round and of the training in
+        it, and what the strategy reports of its update, such as ``entropy``.
     classes_ : ndarray of shape (n_classes,)
         Labels, sorted.
     ensemble_ : FittedEnsemble

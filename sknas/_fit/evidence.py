@@ -14,7 +14,7 @@ from scipy.stats import norm
 
 # Probability that one of several rivals replaces an incumbent that is as good as they
 # are. On finalists of eight tables (21 searches, 3,000 to 12,000 rows) the choices were
-# no worse than with a margin of half a standard error: +0.0019 +- 0.0020 of accuracy.
+# no worse than with a margin of half a standard error: +0.0018 +- 0.0020 of accuracy.
 _EQUALS_REPLACE = 0.1
 # Probability that the bound of the score does not hold.
 _BOUND_FAILS = 0.05
@@ -27,7 +27,7 @@ def choose(
     noise: Callable[[int, int], float],
     incumbent: int | None = None,
 ) -> int:
-    """Choose the best of several candidates, unless it may have beaten one by luck.
+    """Choose the best candidate, unless its lead over the incumbent may be chance.
 
     The best replaces the incumbent if it exceeds it by more than `margin` standard
     errors of the difference.

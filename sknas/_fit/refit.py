@@ -11,8 +11,8 @@ from sknas._fit.workbench import Workbench
 from sknas._search.searcher import Problem
 from sknas._warnings import warn
 
-# Of the seconds that a network of the choice took, what one of the refit should have at
-# least: trained for less, it would be worse than that network.
+# The least time for a network of the refit, as a share of the time that a network of
+# the choice took: trained for less, it would be worse than that network.
 _WORTHWHILE = 0.75
 
 
@@ -65,7 +65,7 @@ class Refit:
             )
 
     def _n_affordable(self, budget: Budget) -> int:
-        """Return how many networks there is time for; none would be the better."""
+        """Return how many networks there is time to train well enough."""
         if not budget.is_limited:
             return self._settings.n_ensemble
         networks = self._choice.evaluation.networks

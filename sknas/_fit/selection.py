@@ -150,7 +150,7 @@ class Selection:
         try:
             with closing(evaluator.evaluate(requests, budget)) as outcomes:
                 for position, evaluation in outcomes:
-                    # Of one that lacks a network, not all validation rows are known.
+                    # If a network is missing, some validation rows have no predictions.
                     if evaluation.predictions is None or not evaluation.is_complete:
                         continue
                     index = indices[position]
@@ -198,8 +198,8 @@ class Selection:
         """Choose among the finalists so far, without them the best trial.
 
         The finalist that is best on the validation rows is chosen, but the first
-        architecture must be beaten by more than chance. Then, if this finalist was
-        trained in another encoding too, the better of the two is.
+        architecture must be beaten by more than chance. Then, if this finalist was also
+        trained in another encoding, the better of the two is chosen.
 
         Parameters
         ----------

@@ -134,7 +134,8 @@ class Fit:
                 self._train_choice()
             return self._result()
         except KeyboardInterrupt as interrupt:
-            # Nothing to publish; else it is raised again when that is done.
+            # Without a trained trial there is nothing to publish. Otherwise the
+            # interrupt is raised again after publishing.
             if self._searcher.best is None:
                 raise
             self._interrupt = interrupt

@@ -150,7 +150,7 @@ def affordable_rows(
     probed = rows[:_PROBED_ROWS]
     start = time.monotonic()
     with warnings.catch_warnings():
-        # What there is to be told of the table is told when it is encoded.
+        # Warnings about the table are issued when the whole table is encoded.
         warnings.simplefilter("ignore")
         table = encoder.fit_table(safe_indexing(X, probed), _known(task.y[probed]))
     table.all_rows()

@@ -90,7 +90,7 @@ class SearchHistory:
         return columns_of(self.rounds, list(names))
 
     def finalists_to_dict(self, chosen: int | None) -> dict[str, np.ndarray]:
-        """Return the finalists as arrays, with ``chosen``, which one of them is."""
+        """Return the finalists as arrays, with ``chosen``, True for the chosen one."""
         rows = [
             {**_as_row(finalist), "chosen": position == chosen}
             for position, finalist in enumerate(self.finalists)

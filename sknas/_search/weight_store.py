@@ -44,8 +44,8 @@ class BigramWeightStore:
             Weights of shape (n_in, n_out) and biases of shape (n_out,) for each of
             ``architecture.bigrams()``.
         score : float
-            Of two children with the same pair, the one with more stays; of equals,
-            the one that came first.
+            If two children have the same pair, the weights of the one with the higher
+            score are kept; on a tie, those of the earlier child.
         """
         offered: dict[Bigram, Weights] = {}
         for bigram, layer_weights in zip(architecture.bigrams(), weights, strict=True):

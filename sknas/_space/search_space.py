@@ -40,8 +40,8 @@ class SearchSpace:
     Attributes
     ----------
     vocabulary : tuple
-        One entry a token: every (width, activation) pair, then ``'dropout'`` if it is
-        in the space, last ``'output'``, the token that ends a sequence.
+        One entry per token: every (width, activation) pair, then ``'dropout'`` if it
+        is in the space, last ``'output'``, the token that ends a sequence.
     log_prior : ndarray of shape (max_layers, 2, n_tokens)
         Log-probability of each next token, given how many tokens there are and
         whether the last one is dropout (1) or not (0). Every depth that is allowed is
@@ -170,7 +170,7 @@ class SearchSpace:
         Returns
         -------
         tuple of int
-            One token a layer, and the end token.
+            One token per layer, and the end token.
 
         Raises
         ------
@@ -225,8 +225,8 @@ class SearchSpace:
     def strong_architecture(self) -> Architecture:
         """Build what a practitioner would try first.
 
-        Three layers of 256 rectified units, each followed by dropout, or what of this
-        the space can express: the nearest width, its first activation where there is
+        Three layers of 256 rectified units, each followed by dropout, or the closest
+        that the space contains: the nearest width, its first activation where there is
         no ``'relu'``, fewer layers where ``max_layers`` is short.
 
         Returns

@@ -1,4 +1,4 @@
-"""Categorical columns: integer codes, one column a category, shares of the classes."""
+"""Categorical columns: integer codes, one column per category, class shares."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ N_PARTS = 5
 
 
 class CategoryEncoder:
-    """Turn text into integer codes once, and codes into one column a category.
+    """Turn text into integer codes once, and codes into one column per category.
 
     The codes of a column follow the order of its sorted texts; "missing" is the last
     category. A text that ``fit`` has not seen has the code after the last one. Of a
@@ -86,7 +86,7 @@ class CategoryEncoder:
         return encoded
 
     def one_hot(self, codes: np.ndarray, out: np.ndarray) -> None:
-        """Write one column a category.
+        """Write one column per category.
 
         Parameters
         ----------

@@ -35,7 +35,7 @@ class TableEncoder(BaseEstimator):
     become the median, and a column that had some in ``fit`` gets an indicator. If
     there are few enough of them, `RampEncoder` adds what a piecewise linear function of
     each needs.
-    Categorical and text columns become one column a category, "missing" being a
+    Categorical and text columns become one column per category, "missing" being a
     category. Of a column of more than 64, the rarest share one, and the shares of the
     classes among the rows of each category are added (`ClassShares`). A category that
     ``fit`` has not seen is all zeros, or counts as rare where there are rare ones.
@@ -228,7 +228,7 @@ class TableEncoder(BaseEstimator):
             codes = self.categories_.fit(read_texts(X, positions))
             warn_of_misread_columns(X, positions, self.categories_.codes_)
             self.shares_ = self._fit_shares(self.categories_, codes, y)
-        # The order of the encoded columns: numbers, ramps, indicators; one column a
+        # The order of the encoded columns: numbers, ramps, indicators; one column per
         # category; shares of the classes.
         parts = (self.numbers_, self.categories_, self.shares_)
         self.n_features_out_ = sum(p.n_features_out for p in parts if p is not None)

@@ -179,8 +179,9 @@ class RampEncoder:
     The knots of a column are quantiles of its values, or of its different values where
     most are equal. Each interval between knots becomes a column, which rises from
     -1/4 to 1/4 within it. A network's first layer then computes piecewise linear
-    functions of each column, where of a bare number it computes straight lines. NaN
-    are 0. A column of one interval only, such as one of two values, gets none.
+    functions of each column, whereas from the number alone it can compute only linear
+    ones. NaN are 0. A column of one interval only, such as one of two values, gets
+    none.
 
     Parameters
     ----------

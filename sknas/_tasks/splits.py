@@ -30,7 +30,8 @@ class SplitSettings:
     def n_folds(self, n_rows: int) -> int:
         """Return how many splits a table of so many rows has.
 
-        ``'auto'`` is as many as measure on enough rows, if there are as many.
+        ``'auto'`` takes as many splits as are needed to validate on 1,000 rows, within
+        the limits.
         """
         if not isinstance(self.n_splits, str):
             return self.n_splits

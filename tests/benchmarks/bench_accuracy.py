@@ -99,7 +99,7 @@ def read(path):
 
 
 def report(rows):
-    """Print means a table, ranks, and paired tests over the tables."""
+    """Print means per table, ranks, and paired tests over the tables."""
     frame = pd.DataFrame(rows)
     frame = frame[frame.get("task", "") != "regression"]
     frame = frame[frame["score"].notna()]

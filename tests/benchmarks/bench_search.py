@@ -15,7 +15,7 @@ paper     sknas.PAPER_SETTINGS on all rows of MNIST, one run
 long      the same with an LSTM of 512 units and sequences of up to 20 tokens
 
 Memory is the peak of the proportional set size summed over the process and its
-workers, sampled ten times a second.
+workers, sampled ten times per second.
 
 --mnist   an .npz with X_train, y_train, X_test, y_test; without it, paper and
           long are not run

@@ -1,4 +1,4 @@
-"""Child-epochs a second beside MLPClassifier, skorch and plain torch.
+"""Child-epochs per second beside MLPClassifier, skorch and plain torch.
 
 python tests/benchmarks/bench_trainer.py [--mnist FILE.npz] [--cases a,b,c,d]
     [--n-jobs 2] [--repeats 5] [--device cpu]

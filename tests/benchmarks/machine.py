@@ -31,7 +31,7 @@ def describe() -> str:
 
 
 def matrix_multiply_peak(n_threads: int, device: torch.device) -> float:
-    """Return float32 operations a second of a large product, the best of ten."""
+    """Return float32 operations per second of a large product, the best of ten."""
     n = 2048
     a, b = torch.rand(n, n, device=device), torch.rand(n, n, device=device)
     before = torch.get_num_threads()

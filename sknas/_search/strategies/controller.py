@@ -1,4 +1,4 @@
-"""The policy: an LSTM that writes architectures, one token a step (paper 4 and 4.1)."""
+"""The policy: an LSTM that writes one token per step (paper 4 and 4.1)."""
 
 from __future__ import annotations
 

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 _INITIAL_BOUND = 0.1
-# Beyond the rewards seen, as a share of their range, or where they are all equal of
-# their size: a sigmoid never reaches its ends.
+# Margin beyond the observed rewards, as a share of their range, or of their size if
+# they are all equal: a sigmoid never reaches its ends.
 _MARGIN = 0.1
 _FIT_STEPS = 100
 _FIT_WEIGHT_DECAY = 0.1

@@ -1,4 +1,4 @@
-"""Random search: the comparison that every other strategy owes its reader."""
+"""Random search: the baseline that every other strategy should be compared with."""
 
 from __future__ import annotations
 

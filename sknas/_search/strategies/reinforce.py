@@ -220,7 +220,7 @@ class ReinforceStrategy(SearchStrategy):
         """Let the predictor pick from more candidates, once it has seen trials."""
         if not self._learner.predicts or self.predictor_candidates == 1:
             return super()._propose(n)
-        # Of what is drawn and not picked, everything may be drawn again later.
+        # Candidates that are drawn but not picked may be drawn again later.
         n_left = self.space_.n_architectures - len(self._tried)
         candidates = super()._propose(min(n * self.predictor_candidates, n_left))
         # Stable, so that equal predictions keep the order of the draws.
