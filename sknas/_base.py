@@ -145,18 +145,22 @@ class BaseNASMLP(BaseEstimator):
         with deferred_interrupts():
             from sknas._fit.settings import read_settings
             from sknas._fit.stages import Fit
-            from sknas._fit.validation import check_table, check_weights
+            from sknas._fit.validation import (
+                check_table,
+                check_weights,
+                positive_rows,
+            )
 
         # What is cheap to check comes first, and all of it before any training.
         settings = read_settings(self)
         table = check_table(self, X, reset=True)
         weights = check_weights(self, table, sample_weight)
         task = self._make_task(table, y, weights)
-        if weights is not None and not weights.all():
+        if task.sample_weight is not None and not task.sample_weight.all():
             # A row without weight is as good as none: it must not even be encoded.
-            rows = np.flatnonzero(weights)
+            rows = positive_rows(self, task.sample_weight)
             X, table, y = (safe_indexing(each, rows) for each in (X, table, y))
-            task = self._make_task(table, y, weights[rows])
+            task = self._make_task(table, y, None if weights is None else weights[rows])
         seeds = SeedSource(self.random_state)
         fit = Fit(settings, table, X, task, seeds=seeds, budget=budget)
         return fit.run(), settings.device

@@ -11,12 +11,25 @@ from sknas._engine import network as _network
 from sknas._engine.layers import ACTIVATIONS as ACTIVATIONS_IN_PLACE
 from sknas._engine.network import StackedMLP
 from sknas._space import ACTIVATIONS
-from sknas._tasks.outputs import SigmoidOutput, SoftmaxOutput
+from sknas._tasks.outputs import (
+    IdentityOutput,
+    MultilabelOutput,
+    SigmoidOutput,
+    SoftmaxOutput,
+)
 
 CPU = torch.device("cpu")
-OUTPUTS = {"binary": (SigmoidOutput(), 1), "three classes": (SoftmaxOutput(3), 3)}
+CLASSES = {"binary": (SigmoidOutput(), 1), "three classes": (SoftmaxOutput(3), 3)}
+OUTPUTS = {
+    **CLASSES,
+    "labels": (MultilabelOutput(3), 3),
+    "numbers": (IdentityOutput(2), 2),
+}
 every_task = pytest.mark.parametrize(
     ("output", "n_outputs"), OUTPUTS.values(), ids=OUTPUTS
+)
+classes = pytest.mark.parametrize(
+    ("output", "n_outputs"), CLASSES.values(), ids=CLASSES
 )
 ACTIVATION_FUNCTIONS = {
     "relu": torch.relu,
@@ -127,10 +140,12 @@ def _autograd(network, output, X, targets, masks):
                 hidden = ACTIVATION_FUNCTIONS[activation](hidden)
                 if masks[layer] is not None:
                     hidden = hidden * masks[layer][child]
-        if output == SigmoidOutput():
+        if output.name == "logistic":
             loss = functional.binary_cross_entropy_with_logits(
                 hidden, targets[0].T, reduction="sum"
             )
+        elif output.name == "identity":
+            loss = functional.mse_loss(hidden, targets[0].T, reduction="sum") / 4
         else:
             loss = -(targets[0].T * functional.log_softmax(hidden, dim=1)).sum()
         losses.append(loss)
@@ -178,7 +193,7 @@ def test_the_losses_agree_with_worked_examples():
     assert gradient.flatten().tolist() == pytest.approx([1 / 8, 2 / 8 - 1, 5 / 8])
 
 
-@every_task
+@classes
 def test_probabilities_sum_to_one_and_extreme_logits_stay_finite(output, n_outputs):
     logits = torch.tensor([-1000.0, -1, 0, 1, 1000])[None, None]
     logits = logits * torch.arange(1, n_outputs + 1)[:, None]

@@ -8,20 +8,18 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.base import ClassifierMixin
-from sklearn.utils.multiclass import type_of_target
 
 from sknas._base import BaseNASMLP
+from sknas._estimators.predictions import ClassPredictions
 from sknas._search.strategies import SearchStrategy
 from sknas._sklearn import Interval, StrOptions, fit_context
 from sknas._space import Architecture
 
 if TYPE_CHECKING:
-    from sknas._fit.stages import FitResult
     from sknas._tasks.task import Task
 
 
-class NASMLPClassifier(ClassifierMixin, BaseNASMLP):
+class NASMLPClassifier(ClassPredictions):
     """Multilayer perceptron that searches for its own architecture.
 
     ``fit`` encodes the table, lets an LSTM controller propose architectures, trains
@@ -335,11 +333,6 @@ class NASMLPClassifier(ClassifierMixin, BaseNASMLP):
         self.random_state = random_state
         self.verbose = verbose
 
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.classifier_tags.multi_label = True
-        return tags
-
     @fit_context(prefer_skip_nested_validation=True)
     def fit(
         self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None
@@ -380,72 +373,11 @@ class NASMLPClassifier(ClassifierMixin, BaseNASMLP):
         self._fit(X, y, sample_weight)
         return self
 
-    def predict(self, X: Any) -> np.ndarray:
-        """Predict labels.
-
-        Parameters
-        ----------
-        X : array-like, sparse matrix or DataFrame of shape (n_samples, n_features)
-            A table with the columns of `fit`.
-
-        Returns
-        -------
-        ndarray of shape (n_samples,) or (n_samples, n_labels)
-            The most probable label of each row; of several labels per row, 1 for each
-            label that is more probable than not.
-        """
-        positions = self._log_probabilities(X).argmax(axis=-1)
-        if positions.ndim == 2:
-            return positions
-        labels: np.ndarray = self.classes_[positions]
-        return labels
-
-    def predict_proba(self, X: Any) -> np.ndarray:
-        """Predict the probability of each class, or of each label.
-
-        Parameters
-        ----------
-        X : array-like, sparse matrix or DataFrame of shape (n_samples, n_features)
-            A table with the columns of `fit`.
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_classes) or (n_samples, n_labels)
-            In the order of `classes_`. Rows sum to 1, but not where there are several
-            labels per row.
-        """
-        probabilities: np.ndarray = np.exp(self.predict_log_proba(X))
-        return probabilities
-
-    def predict_log_proba(self, X: Any) -> np.ndarray:
-        """Predict the logarithms of the probabilities.
-
-        Parameters
-        ----------
-        X : array-like, sparse matrix or DataFrame of shape (n_samples, n_features)
-            A table with the columns of `fit`.
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_classes) or (n_samples, n_labels)
-            In the order of `classes_`.
-        """
-        log_p = self._log_probabilities(X)
-        # Of each label, there are logarithms for no and for yes.
-        return log_p[..., 1] if log_p.ndim == 3 else log_p
-
-    def _log_probabilities(self, X: Any) -> np.ndarray:
-        encoded = self._encode(X)
-        log_probabilities: np.ndarray = self.ensemble_.predict_log_proba(encoded)
-        return log_probabilities
-
     def _make_task(self, X: Any, y: Any, sample_weight: np.ndarray | None) -> Task:
         from sknas._tasks.classification import Classification
-        from sknas._tasks.multilabel import Multilabel
+        from sknas._tasks.multilabel import Multilabel, has_several_columns
 
-        # None is refused with the others' words.
-        is_multilabel = y is not None and type_of_target(y) == "multilabel-indicator"
-        if not is_multilabel:
+        if not has_several_columns(y):
             return Classification.from_target(
                 self, X, y, sample_weight, self.class_weight
             )
@@ -455,10 +387,3 @@ class NASMLPClassifier(ClassifierMixin, BaseNASMLP):
                 f"{self.class_weight!r} instead. Give sample_weight to fit."
             )
         return Multilabel.from_target(self, X, y, sample_weight)
-
-    def _attributes(self, result: FitResult) -> dict[str, Any]:
-        return {
-            **super()._attributes(result),
-            "score_bound_": result.score_bound,
-            "temperature_": result.ensemble.temperature,
-        }

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.base import RegressorMixin
 
-from sknas._base import BaseNASMLP
+from sknas._estimators.predictions import NumberPredictions
 from sknas._search.strategies import SearchStrategy
 from sknas._sklearn import fit_context
 from sknas._space import Architecture
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
     from sknas._tasks.task import Task
 
 
-class NASMLPRegressor(RegressorMixin, BaseNASMLP):
+class NASMLPRegressor(NumberPredictions):
     """Multilayer perceptron that searches for its own architecture.
 
     ``fit`` encodes the table, lets an LSTM controller propose architectures, trains
@@ -360,23 +359,6 @@ class NASMLPRegressor(RegressorMixin, BaseNASMLP):
         """
         self._fit(X, y, sample_weight)
         return self
-
-    def predict(self, X: Any) -> np.ndarray:
-        """Predict numbers.
-
-        Parameters
-        ----------
-        X : array-like, sparse matrix or DataFrame of shape (n_samples, n_features)
-            A table with the columns of `fit`.
-
-        Returns
-        -------
-        ndarray of shape (n_samples,) or (n_samples, n_outputs)
-            Of the shape that y had in `fit`.
-        """
-        scaled = self.ensemble_.predict(self._encode(X))
-        numbers: np.ndarray = self.target_scaler_.inverse_transform(scaled)
-        return numbers[:, 0] if numbers.shape[1] == 1 else numbers
 
     def _make_task(self, X: Any, y: Any, sample_weight: np.ndarray | None) -> Task:
         from sknas._tasks.regression import Regression

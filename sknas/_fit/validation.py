@@ -81,17 +81,29 @@ def check_weights(estimator: Any, X: Any, sample_weight: Any) -> np.ndarray | No
     Raises
     ------
     ValueError
-        If a weight is negative, missing or infinite, if all are 0, or if there is not
-        one for each row.
+        If a weight is negative, missing or infinite, or if there is not one for each
+        row.
     """
     if sample_weight is None:
         return None
     weights: np.ndarray = check_sample_weight(
         sample_weight, X, dtype=np.float64, ensure_non_negative=True
     )
-    if not weights.any():
-        raise ValueError(
-            f"sample_weight of {type(estimator).__name__}.fit must have an entry above "
-            "0. All sample weights are zero."
-        )
     return weights
+
+
+def positive_rows(estimator: Any, weights: np.ndarray) -> np.ndarray:
+    """Return the positions of the rows that have a weight above 0.
+
+    Raises
+    ------
+    ValueError
+        If there is none.
+    """
+    rows = np.flatnonzero(weights)
+    if not len(rows):
+        raise ValueError(
+            f"A row given to {type(estimator).__name__}.fit must have a weight above "
+            "0, by sample_weight and by class_weight. All weights are zero."
+        )
+    return rows

@@ -92,6 +92,11 @@ class Classification:
         classes, codes = np.unique(y, return_inverse=True)
         if class_weight is not None:
             of_classes = compute_class_weight(class_weight, classes=classes, y=y)
+            if not (of_classes >= 0).all() or not np.isfinite(of_classes).all():
+                raise ValueError(
+                    "class_weight must have no negative and no infinite value. Got "
+                    f"{class_weight!r} instead."
+                )
             given = 1.0 if sample_weight is None else sample_weight
             sample_weight = given * of_classes[codes]
         return cls(classes, codes.astype(np.int64, copy=False), sample_weight)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import check_array, check_consistent_length
+from sklearn.utils.multiclass import type_of_target
 
 from sknas._sklearn import safe_indexing
 from sknas._tasks.calibration import best_temperature, true_log_probabilities
@@ -20,6 +21,15 @@ from sknas._tasks.task import Scoring
 # for one label per row.
 _CHOICE_CERTAINTY = 0.05
 _REWARD_CERTAINTY = 0.5
+
+
+def has_several_columns(y: Any) -> bool:
+    """Tell whether a target is a table of more than one column."""
+    try:
+        shape = y.shape if hasattr(y, "shape") else np.shape(y)
+    except ValueError:  # rows of unequal lengths
+        return False
+    return len(shape) == 2 and shape[1] > 1
 
 
 @dataclass(frozen=True)
@@ -53,14 +63,28 @@ class Multilabel:
             0 and 1, or False and True.
         sample_weight : ndarray of shape (n_rows,), optional
             Weights of the rows.
+
+        Raises
+        ------
+        ValueError
+            If y has missing values or other values than 0 and 1, or not one row for
+            each row of X.
         """
         indicators = check_array(
-            y, accept_sparse=True, dtype=np.float32, input_name="y", estimator=estimator
+            y, accept_sparse=True, dtype=None, input_name="y", estimator=estimator
         )
         check_consistent_length(X, indicators)
         if hasattr(indicators, "toarray"):
             indicators = indicators.toarray()
-        return cls(indicators, sample_weight)
+        kind = type_of_target(indicators, input_name="y")
+        if kind != "multilabel-indicator":
+            raise ValueError(
+                f"y of {type(estimator).__name__}.fit must have one label per row, or "
+                f"be an array of 0 and 1 with a column for each label. Got a {kind} "
+                "target instead. MultiOutputClassifier fits a classifier for each "
+                "column."
+            )
+        return cls(indicators.astype(np.float32), sample_weight)
 
     @property
     def n_rows(self) -> int:

@@ -91,7 +91,7 @@ class OutputLoss(Protocol):
 
 def _mean_of_rows(values: Tensor, weights: Tensor | None) -> Tensor:
     """Average over the rows, which are the last axis; weights sum to 1."""
-    return values.mean(dim=-1) if weights is None else values @ weights
+    return values.mean(dim=-1) if weights is None else values @ weights.to(values)
 
 
 class _Classification:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, RegressorMixin
-from sklearn.utils import check_array, check_consistent_length, column_or_1d
+from sklearn.utils import (
+    assert_all_finite,
+    check_array,
+    check_consistent_length,
+    column_or_1d,
+)
 
 from sknas._sklearn import safe_indexing
 from sknas._tasks.metric import ScorerMetric
@@ -73,8 +79,17 @@ class Regression:
         if hasattr(y, "to_numpy") and hasattr(y, "isna"):
             y = y.to_numpy(dtype=np.float64, na_value=np.nan)
         given = check_array(
-            y, ensure_2d=False, dtype=np.float64, input_name="y", estimator=estimator
+            y, ensure_2d=False, dtype=None, input_name="y", estimator=estimator
         )
+        try:
+            given = given.astype(np.float64)
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"y of {type(estimator).__name__}.fit must hold numbers: {error}. To "
+                "predict labels, use NASMLPClassifier."
+            ) from error
+        # Objects are finite only as far as their numbers are.
+        assert_all_finite(given, input_name="y")
         if given.ndim == 2 and given.shape[1] == 1:
             given = column_or_1d(given, warn=True)
         check_consistent_length(X, given)
@@ -237,7 +252,7 @@ class RegressionMetric(ScorerMetric):
         # 1 for perfect predictions, 0 for a constant. Unlike R2, it tells networks
         # apart that are all good.
         del score
-        return 1 - min(self._relative_error(predictions) ** 0.5, _WORST_ERROR)
+        return 1 - min(math.sqrt(self._relative_error(predictions)), _WORST_ERROR)
 
     def _row_merits(self, predictions: np.ndarray) -> np.ndarray | None:
         return 1 - self._squares(predictions) if self._scoring is None else None
