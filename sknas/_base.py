@@ -154,7 +154,7 @@ class BaseNASMLP(BaseEstimator):
         # What is cheap to check comes first, and all of it before any training.
         settings = read_settings(self)
         table = check_table(self, X, reset=True)
-        weights = check_weights(self, table, sample_weight)
+        weights = check_weights(table, sample_weight)
         task = self._make_task(table, y, weights)
         if task.sample_weight is not None and not task.sample_weight.all():
             # A row without weight is as good as none: it must not even be encoded.

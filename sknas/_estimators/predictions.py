@@ -109,6 +109,7 @@ class NumberPredictions(RegressorMixin, BaseNASMLP):
         ndarray of shape (n_samples,) or (n_samples, n_outputs)
             Of the shape that y had in `fit`.
         """
-        scaled = self.ensemble_.predict(self._encode(X))
+        encoded = self._encode(X)
+        scaled = self.ensemble_.predict(encoded)
         numbers: np.ndarray = self.target_scaler_.inverse_transform(scaled)
         return numbers[:, 0] if numbers.shape[1] == 1 else numbers

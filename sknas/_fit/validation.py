@@ -61,13 +61,11 @@ def check_table(
     return validate_data(estimator, X, reset=reset, skip_check_array=True)
 
 
-def check_weights(estimator: Any, X: Any, sample_weight: Any) -> np.ndarray | None:
+def check_weights(X: Any, sample_weight: Any) -> np.ndarray | None:
     """Validate weights of rows.
 
     Parameters
     ----------
-    estimator : estimator
-        Named by errors.
     X : ndarray, CSR matrix or DataFrame of shape (n_rows, n_columns)
         The table that the weights belong to.
     sample_weight : array-like of shape (n_rows,), number or None

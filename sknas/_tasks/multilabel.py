@@ -26,10 +26,10 @@ _REWARD_CERTAINTY = 0.5
 def has_several_columns(y: Any) -> bool:
     """Tell whether a target is a table of more than one column."""
     try:
-        shape = y.shape if hasattr(y, "shape") else np.shape(y)
+        table = y if hasattr(y, "shape") else np.asarray(y)
     except ValueError:  # rows of unequal lengths
         return False
-    return len(shape) == 2 and shape[1] > 1
+    return len(table.shape) == 2 and table.shape[1] > 1
 
 
 @dataclass(frozen=True)
