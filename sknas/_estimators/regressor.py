@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 
 class NASMLPRegressor(NumberPredictions):
-    """Multilayer perceptron that searches for its own architecture.
+    """Multilayer perceptron for regression that searches for its own architecture.
 
     ``fit`` encodes the table, lets an LSTM controller propose architectures, trains
     each one briefly, teaches the controller by REINFORCE which ones did well, trains
     the best again from scratch, chooses, and refits an ensemble of the choice on all
-    rows. The cost of a fit depends on `max_time`, or by `n_rounds`, `n_architectures`,
-    `search_epochs`, `n_splits`, `n_finalists`, `n_ensemble`, `max_iter` and
-    `layer_widths`.
+    rows. The cost of a fit is limited by `max_time`, and otherwise depends on
+    `n_rounds`, `n_architectures`, `search_epochs`, `n_splits`, `n_finalists`,
+    `n_ensemble`, `max_iter` and `layer_widths`.
 
     Read more in the :ref:`user guide <user_guide>`.
 
@@ -47,7 +47,8 @@ class NASMLPRegressor(NumberPredictions):
         `RandomStrategy` with their defaults; ``ReinforceStrategy(entropy=0.1)`` sets
         parameters, and a grid over ``search_strategy__entropy`` varies them. An object
         of your own inherits from `SearchStrategy`, or has ``setup``, ``ask`` and
-        ``tell``. A clone is used, or of an object that is no estimator a deep copy.
+        ``tell``. `fit` uses a clone of the object, or a deep copy if it is not an
+        estimator.
     n_rounds : int, default=5
         Number of rounds. In each, the strategy proposes architectures and learns from
         their rewards.
@@ -65,11 +66,11 @@ class NASMLPRegressor(NumberPredictions):
         is among them. 0 chooses the best trial of the search as it is.
     n_ensemble : int, default=4
         Networks of the chosen architecture that the refit trains, side by side; they
-        differ in their initial weights and dropout. Their probabilities are averaged.
+        differ in their initial weights and dropout. Their predictions are averaged.
     first_architecture : 'auto', Architecture, tuple or None, default='auto'
         Trial 0, which the others have to beat by more than chance. ``'auto'`` is three
-        layers of 256 rectified units with dropout, or what of this the space can
-        express. With None the search begins with the strategy's own architectures.
+        layers of 256 rectified units with dropout, or the closest architecture that the
+        space contains. With None the search begins with the strategy's proposals.
     weight_sharing : bool, default=False
         Whether children inherit the weights of earlier ones that had the same pair of
         adjacent layers (one-shot learning).
@@ -78,7 +79,7 @@ class NASMLPRegressor(NumberPredictions):
     alpha : float or 'auto', default='auto'
         Weight decay. With ``solver='adamw'`` it is decoupled: each step shrinks the
         weights by ``alpha`` times the learning rate. With ``solver='adam'`` it is the
-        strength of the L2 term, divided by the batch size as in `MLPClassifier`.
+        strength of the L2 term, divided by the batch size as in `MLPRegressor`.
         ``'auto'`` is 0.3 for the one and 0.0001 for the other.
     learning_rate : {'cosine', 'constant'}, default='cosine'
         Schedule of the learning rate. ``'cosine'`` falls to zero over a training.
@@ -87,14 +88,6 @@ class NASMLPRegressor(NumberPredictions):
     batch_size : int or 'auto', default='auto'
         Rows per update. ``'auto'`` is the greatest power of two that is no more than
         an eighth of the rows, between 16 and 256.
-    label_smoothing : float, default=0.1
-        Share of a target's probability that is spread over all classes, in [0, 1).
-    class_weight : dict, 'balanced' or None, default=None
-        Weights of the classes by label, which those of the rows are multiplied by;
-        ``'balanced'`` makes classes count alike, however many rows they have. They
-        weight training and everything that is measured on validation rows: scores,
-        rewards, the choice and the temperature. Labels that a dict does not name have
-        the weight 1.
     max_iter : int, default=60
         Epochs of the finalists and of the refit, at most.
     epoch_fractions : tuple of float, default=(0.25, 1.0)
@@ -116,9 +109,9 @@ class NASMLPRegressor(NumberPredictions):
         that the chosen architecture had in validation.
     scoring : str, callable or None, default=None
         Scorer of the validation rows, which the search maximises. With None the
-        scores reported are accuracies; what ranks children is the accuracy plus half
-        the mean log-probability of the true classes, which tells architectures apart
-        where accuracies of few rows cannot.
+        scores reported are R2; what ranks candidates is the squared error on the scale
+        of the networks (`target_scaler_`), which for targets without a heavy tail is
+        the same.
     encoding : {'auto', 'piecewise', 'scale', 'passthrough'}, default='auto'
         How numeric columns are encoded. ``'scale'`` makes them robust against outliers;
         ``'piecewise'`` adds, if there are no more than 170 numeric columns, what a
@@ -150,35 +143,28 @@ class NASMLPRegressor(NumberPredictions):
     best_architecture_ : Architecture
         The architecture chosen.
     best_score_ : float
-        Validation score of the chosen finalist, before the refit. The best of several,
-        it is optimistic: by 0.04 on 200 rows of noise. Of networks trained on a part of
-        the rows, it is pessimistic: in all within 0.01 of the test accuracy, on
-        average, from 3,000 rows on.
-    score_bound_ : float
-        With probability 0.95 over the draw of the validation rows, the accuracy of the
-        chosen finalist's networks is not below this: a union over all that could have
-        been chosen, hence loose. NaN where `scoring` is not the accuracy, without
-        finalists, with `n_iter_no_change` or with `max_time`.
+        Validation score of the chosen finalist, before the refit. It is optimistic
+        because it is the best of several scores, and pessimistic because the networks
+        were trained on part of the rows.
     best_index_ : int
         The row of `search_results_` that was chosen.
     search_results_ : dict of ndarray
         One row for each trial, in the order of proposal, ready for a DataFrame:
         ``architecture``; ``round`` from 0; ``status``, ``'trained'`` or ``'failed'``;
-        ``score`` in `scoring`; ``loss``, the validation log loss;
+        ``score`` in `scoring`; ``loss``, half the mean squared
+        error on the scale of the networks;
         ``predicted_score``, the predictor's guess at the reward before training;
         ``reward`` as told to the strategy; ``n_parameters``; ``n_iter``, the epochs;
         ``time``, the training's seconds; ``rank_score``, 1 for the best score.
     finalist_results_ : dict of ndarray
-        One row for each finalist: ``index`` in `search_results_`, ``architecture``,
-        ``encoding`` of the numbers, ``max_iter``, ``score``, ``loss``, ``n_iter``,
-        ``time``, and ``chosen``, which is true of one of them. Without finalists the
-        columns are empty.
+        One row for each training of a finalist: ``index`` in `search_results_`,
+        ``architecture``, ``encoding`` of the numbers, ``max_iter``, ``score``,
+        ``loss``, ``n_iter``, ``time``, and ``chosen``, which is true of one of them.
+        Without finalists the columns are empty.
     round_results_ : dict of ndarray
         One row for each round: ``round``, ``n_trials``, ``mean_score``, ``best_score``,
-        ``time`` and, of it, ``time_children`` in seconds, and what the strategy
-        reports of its update, such as the policy's ``entropy``.
-    classes_ : ndarray of shape (n_classes,)
-        Labels, sorted.
+        ``time`` and ``time_children``, the seconds of the round and of the training in
+        it, and what the strategy reports of its update, such as ``entropy``.
     ensemble_ : FittedEnsemble
         The networks that predict: ``ensemble_.members`` lists them, each with its
         ``architecture``, ``coefs``, ``intercepts`` and ``weight``.
@@ -187,20 +173,18 @@ class NASMLPRegressor(NumberPredictions):
         column of the encoded table.
     intercepts_ : list of ndarray of shape (n_out,)
         Biases of each layer of the first member.
-    temperature_ : float
-        What the logarithms of the members' averaged probabilities are divided by, so
-        that the probabilities are calibrated: the value that minimises the log loss on
-        the validation rows. 1 without finalists.
     encoder_ : TableEncoder
         Turns a table into the matrix that the network sees.
     loss_curve_ : list of float
-        Training loss of each epoch of the refit, averaged over the networks.
+        Half the mean squared error on the training rows, on the scale of the networks,
+        of each epoch of the refit, averaged over the networks.
     loss_ : float
         Last value of `loss_curve_`.
     best_loss_ : float
         Lowest value of `loss_curve_`.
     validation_scores_ : list of float
-        Validation accuracy of each epoch of the chosen finalist.
+        Validation R2 of each epoch of the chosen finalist, on the scale of the
+        networks.
     best_validation_score_ : float
         Highest value of `validation_scores_`.
     n_iter_ : int
@@ -210,9 +194,11 @@ class NASMLPRegressor(NumberPredictions):
     n_layers_ : int
         Layers, with the input and the output, without dropout.
     n_outputs_ : int
-        Units of the output layer: 1 for two classes, else one for each class.
+        Numbers predicted per row.
     out_activation_ : str
-        ``'logistic'`` for two classes, else ``'softmax'``.
+        ``'identity'``.
+    target_scaler_ : TargetScaler
+        Brings targets to the scale of the networks, and predictions back.
     n_features_in_ : int
         Columns of X.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -228,12 +214,14 @@ class NASMLPRegressor(NumberPredictions):
 
     See Also
     --------
-    sklearn.neural_network.MLPClassifier : The network without the search.
+    NASMLPClassifier : The same for classification.
+    sklearn.neural_network.MLPRegressor : The network without the search.
 
     Notes
     -----
-    The method is that of section 4 and appendix A of [1]_; `sknas.PAPER_SETTINGS`
-    holds the settings of its section 5.1, the defaults are ours.
+    The method is that of section 4 and appendix A of [1]_, the defaults are ours. The
+    networks minimise the squared error of the scaled target, and predictions do not
+    leave the range of the targets seen in `fit`.
 
     References
     ----------
@@ -241,16 +229,16 @@ class NASMLPRegressor(NumberPredictions):
 
     Examples
     --------
-    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.datasets import load_diabetes
     >>> from sklearn.model_selection import train_test_split
     >>> from sknas import NASMLPRegressor
-    >>> X, y = load_iris(return_X_y=True)
+    >>> X, y = load_diabetes(return_X_y=True)
     >>> X_train, X_test, y_train, y_test = train_test_split(X, y, random_state=0)
-    >>> classifier = NASMLPRegressor(n_rounds=2, n_architectures=3, random_state=0)
-    >>> classifier.fit(X_train, y_train).score(X_test, y_test) > 0.9
+    >>> regressor = NASMLPRegressor(n_rounds=2, n_architectures=3, random_state=0)
+    >>> regressor.fit(X_train, y_train).score(X_test, y_test) > 0.2
     True
-    >>> len(classifier.search_results_["architecture"])
-    6
+    >>> regressor.predict(X_test).shape
+    (111,)
     """
 
     def __init__(
@@ -333,9 +321,8 @@ class NASMLPRegressor(NumberPredictions):
             text columns of a DataFrame or of an object array are categories. Values
             may be missing in any of them. Sparse matrices are made dense.
 
-        y : array-like of shape (n_samples,) or (n_samples, n_labels)
-            Labels; or, of several labels per row, an array or a sparse matrix of 0
-            and 1.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Finite numbers.
 
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the rows, not negative, in training and in all that is measured
