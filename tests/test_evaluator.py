@@ -178,20 +178,3 @@ def test_a_request_may_be_for_some_folds_and_epochs_with_settings_of_its_own():
     assert plain.loss_curve != both.loss_curve[:2]
 
 
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("alpha", "auto"),
-        ("alpha", -1.0),
-        ("batch_size", 0),
-        ("dropout", 1.0),
-        ("label_smoothing", 3),
-        ("learning_rate_init", 0.0),
-        ("learning_rate_init", float("nan")),
-        ("solver", "sgd"),
-    ],
-)
-def test_a_setting_that_the_estimator_would_refuse_is_refused(name, value):
-    job = TrainingJob(A, 0, settings=((name, value),))
-    with pytest.raises(ValueError, match=f"The setting '{name}' of a candidate"):
-        job.own_settings(TrainingSettings(1, 16, 0.01))
