@@ -125,18 +125,31 @@ class Selection:
     def _ranked(self) -> list[int]:
         """Return the best trials, the first architecture among two or more."""
         n = self._settings.n_finalists
-        ranked = self._searcher.history.best_first()[:n]
+        ranked = list(self._best_of_candidates().values())[:n]
         # What the others have to beat must be measured as they are.
-        if self._incumbent_trial is not None and n > 1 and 0 not in ranked:
-            ranked[-1] = 0
+        incumbent = self._incumbent_trial
+        if incumbent is not None and n > 1 and incumbent not in ranked:
+            ranked[-1] = incumbent
         return ranked
+
+    def _best_of_candidates(self) -> dict[Candidate, int]:
+        """Return the best trial of each candidate, the best candidate first.
+
+        One that was tried for several numbers of epochs is trained again once: all
+        finalists have the same epochs.
+        """
+        history = self._searcher.history
+        best: dict[Candidate, int] = {}
+        for index in history.best_first():
+            best.setdefault(history.trials[index].candidate, index)
+        return best
 
     @property
     def _incumbent_trial(self) -> int | None:
-        """Trial 0, if it is the first architecture and did not fail."""
+        """The best trial of the first architecture, if one did not fail."""
         if self._problem.incumbent is None:
             return None
-        return 0 if 0 in self._searcher.history.trained() else None
+        return self._best_of_candidates().get(Candidate(self._problem.incumbent))
 
     def _train(
         self, indices: Sequence[int], view: str, max_iter: int, budget: Budget
@@ -233,7 +246,7 @@ class Selection:
         )
 
     def _incumbent(self, positions: Sequence[int]) -> int | None:
-        """Return what a practitioner would have done: trial 0, trained in full."""
+        """Return the first architecture in full: what a practitioner would have done."""
         trial = self._incumbent_trial
         of_trial = [
             number
@@ -269,11 +282,12 @@ class Selection:
         """Return the best trial with the networks that it had in the search."""
         assert self._searcher.best is not None
         index, evaluation = self._searcher.best
+        trial = self._searcher.history.trials[index]
         return Choice(
             index,
             self._workbench.search_view,
-            self._problem.evaluator.trainer.settings.max_iter,
+            trial.max_iter,
             evaluation,
-            self._searcher.history.trials[index].score,
+            trial.score,
             None,
         )
