@@ -16,7 +16,6 @@ from sknas._search.journal import (
 )
 from sknas._space import Candidate, Proposal
 
-
 NETWORK = Architecture((8, "relu"))
 
 

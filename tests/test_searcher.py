@@ -33,15 +33,26 @@ def _accuracy(loss):
     return round(len(Y) * (0.5 + 0.5 * math.exp(-loss))) / len(Y)
 
 
+SETTINGS = TrainingSettings(
+    max_iter=1,
+    batch_size=1,
+    learning_rate_init=0.125,
+    learning_rate="constant",
+    solver="adam",
+    alpha="auto",
+    label_smoothing=0.0,
+    dropout=0.0,
+    n_iter_no_change=None,
+)
+
+
 class FakeTrainer:
     """Trains nothing: a child's loss is a function of its architecture."""
 
     def __init__(self, loss=None, *, interrupt_at=None, n_yielded=None):
         X = np.zeros((len(Y), 3), np.float32)
         self.folds = [TrainingData(X, Y, SigmoidOutput(), X, Y)]
-        self.settings = TrainingSettings(
-            max_iter=1, batch_size=1, learning_rate_init=0.125
-        )
+        self.settings = SETTINGS
         self.loss = loss or (lambda a: 1 / sum(a.hidden_layer_sizes))
         self.interrupt_at = interrupt_at
         self.n_yielded = n_yielded
@@ -520,7 +531,7 @@ def _select(search, trainer, n_finalists):
         search.searcher,
         search.problem,
         SelectionSettings(n_finalists, 1, (1.0,)),
-        TrainingSettings(max_iter=1, batch_size=1, learning_rate_init=0.125),
+        SETTINGS,
         FakeWorkbench(trainer),
         search.metric,
         Progress(1, 0),

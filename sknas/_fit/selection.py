@@ -246,7 +246,7 @@ class Selection:
         )
 
     def _incumbent(self, positions: Sequence[int]) -> int | None:
-        """Return the first architecture in full: what a practitioner would have done."""
+        """Return the first architecture, trained in full: what it is to beat."""
         trial = self._incumbent_trial
         of_trial = [
             number
