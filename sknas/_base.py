@@ -97,7 +97,7 @@ class BaseNASMLP(BaseEstimator):
             from sknas._fit.validation import check_table
 
         # What is cheap to check comes first, and all of it before any training.
-        settings = read_settings(self)
+        settings = read_settings(self.get_params(deep=False), type(self).__name__)
         table = check_table(self, X, reset=True)
         task = self._make_task(table, y)
         seeds = SeedSource(self.random_state)
