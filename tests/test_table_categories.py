@@ -250,7 +250,7 @@ def test_a_fold_is_the_table_of_its_rows_alone():
     rows, validation_rows = order[:1500], order[1500:]
     table = TableEncoder(random_state=5).fit_table(X, y)
     train, test = table.fold(rows, validation_rows)
-    assert (table.n_rows, table.n_features) == (2000, 64 + 3)
+    assert table.all_rows().shape == (2000, 64 + 3)
     assert train.dtype == test.dtype == np.float32
     # The hundred categories are in every part, and so have the same codes.
     alone = TableEncoder(random_state=5)
