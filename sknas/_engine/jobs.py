@@ -106,6 +106,7 @@ class TrainingSettings:
 
     def n_steps(self, n_rows: int) -> int:
         """Return how many optimizer steps all epochs have."""
+        # The last batch of an epoch is smaller, but a step like the others.
         return self.max_iter * math.ceil(n_rows / self.n_batch_rows(n_rows))
 
 
@@ -123,6 +124,7 @@ class TrainingData:
 
     X: np.ndarray
     y: np.ndarray
+    # Makes targets of y, and losses and gradients of logits and targets.
     output: OutputLoss
     X_validation: np.ndarray | None = None
     y_validation: np.ndarray | None = None
@@ -148,6 +150,7 @@ class TrainingJob:
 
     def own_settings(self, settings: TrainingSettings) -> TrainingSettings:
         """Return what this child is trained with, given the trainer's settings."""
+        # Their names are those of fields.
         changes: dict[str, Any] = dict(self.settings)
         if self.epochs is not None:
             changes["max_iter"] = self.epochs
@@ -166,11 +169,12 @@ class TrainingResult:
 
     architecture: Architecture
     error: str | None  # why it failed
-    weights: list[Weights]
-    n_rows: int
+    weights: list[Weights]  # none if it failed
+    n_rows: int  # trained on
     n_iter: int
     best_iter: int
-    time: float
+    time: float  # seconds
+    # A value for each epoch.
     loss_curve: list[float]
     validation_scores: list[float]
     validation_loss: float

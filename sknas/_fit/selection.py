@@ -125,6 +125,7 @@ class Selection:
     def _ranked(self) -> list[int]:
         """Return the best trials, the first architecture among two or more."""
         n = self._settings.n_finalists
+        # Rows of the search's record.
         ranked = list(self._best_of_candidates().values())[:n]
         # What the others have to beat must be measured as they are.
         incumbent = self._incumbent_trial
@@ -156,9 +157,11 @@ class Selection:
     ) -> None:
         """Train some trials for so many epochs, and record those that did not fail."""
         trials = self._searcher.history.trials
+        # Of a proposal, the candidate alone: its epochs were those of the search.
         requests = [self._request(trials[i].candidate, max_iter) for i in indices]
         settings = replace(self._training, max_iter=max_iter)
         evaluator = self._workbench.evaluator(self._workbench.folds(view), settings)
+        # By row of the search's record.
         trained: dict[int, Finalist] = {}
         try:
             with closing(evaluator.evaluate(requests, budget)) as outcomes:
@@ -181,6 +184,7 @@ class Selection:
                     self._record(trained[index])
 
     def _request(self, candidate: Candidate, max_iter: int) -> Request:
+        # The same for all lengths and encodings, so that these alone differ.
         seed = self._problem.seed("finalist", candidate)
         return Request(candidate, seed, epochs=max_iter)
 
@@ -226,8 +230,9 @@ class Selection:
         if not positions:
             return self.best_trial()
         incumbent = self._incumbent(positions)
+        # Step 1: among all trained in the encoding of the search, of every length.
         chosen = positions[self._best(positions, incumbent, measures_noise)]
-        # The same trial and length in all encodings that it was trained in.
+        # Step 2: the same trial and length in all encodings that it was trained in.
         trial = self.finalists[chosen].index, self.finalists[chosen].max_iter
         same = [
             position
@@ -248,6 +253,7 @@ class Selection:
     def _incumbent(self, positions: Sequence[int]) -> int | None:
         """Return the first architecture, trained in full: what it is to beat."""
         trial = self._incumbent_trial
+        # Several, since it was trained for each of the lengths.
         of_trial = [
             number
             for number, position in enumerate(positions)
@@ -273,6 +279,7 @@ class Selection:
     def _noise(self, one: int, other: int, measures: bool) -> float:
         """Return the noise between two finalists, measured once."""
         if (one, other) not in self._noises and measures:
+            # `_train` has left out all that lack predictions.
             pair = self.finalists[one].evaluation, self.finalists[other].evaluation
             given = [e.predictions for e in pair if e.predictions is not None]
             self._noises[one, other] = self._metric.noise(*given)

@@ -216,6 +216,7 @@ def _first_architecture(
         # The only text that there is: 'auto'.
         return space.strong_architecture()
     if not isinstance(first, Architecture):
+        # Layers as they are written in a literal, or loaded from a file.
         try:
             first = Architecture(*first)
         except ValueError as error:
@@ -235,6 +236,7 @@ def _first_architecture(
 
 
 def _check_epoch_fractions(parameters: _Parameters) -> None:
+    # scikit-learn knows "array-like", but not what is in it.
     fractions: list[Any] = list(parameters["epoch_fractions"])
     are_fractions = (isinstance(f, Real) and 0 < float(f) <= 1 for f in fractions)
     if not fractions or not all(are_fractions):
@@ -245,6 +247,7 @@ def _splits(parameters: _Parameters) -> SplitSettings:
     """Return how rows are divided; no row may be validated on twice."""
     settings = parameters.fill(SplitSettings)
     n_splits = settings.n_splits
+    # Two parameters together: scikit-learn checks each alone.
     if not isinstance(n_splits, str) and n_splits > settings.most:
         rule = (
             "'auto' or at most 1 / validation_fraction, since the splits validate on "
@@ -258,9 +261,11 @@ def _splits(parameters: _Parameters) -> SplitSettings:
 def _strategy(parameters: _Parameters) -> SearchStrategy:
     """Return a strategy that this fit alone uses."""
     given = parameters["search_strategy"]
+    # A class has the methods too, and so has passed scikit-learn's check.
     if isinstance(given, type):
         raise parameters.invalid("search_strategy", "an object, not a class")
     if isinstance(given, str):
+        # A name stands for the defaults.
         return STRATEGIES[given]()
     # Of an object that is no estimator, this is a deep copy.
     strategy: SearchStrategy = clone(given, safe=False)

@@ -161,6 +161,7 @@ class AskTellSearcher:
             # A round that would not end in time would be trained in vain.
             if number and seconds_of_last > budget.seconds_left():
                 break
+            # Nothing new to try, an error, or the end of the time.
             if not self._try_round(number, budget):
                 break
             seconds_of_last = time.perf_counter() - start
@@ -173,6 +174,8 @@ class AskTellSearcher:
         try:
             return self._run_round(number, budget)
         except Exception as error:
+            # In the first round it is most likely a mistake that a user wants to see at
+            # once. Later on there is a result worth keeping.
             if not number or self.best is None:
                 raise
             warn(
@@ -185,6 +188,7 @@ class AskTellSearcher:
     def _run_round(self, number: int, budget: Budget) -> bool:
         """Ask, train, record, tell; return whether another round may follow."""
         start = time.perf_counter()
+        # Step 1: ask.
         given = self._propose(is_first=number == 0)
         if not given:
             return False
@@ -193,15 +197,18 @@ class AskTellSearcher:
         n_before = len(self.history)
         report: Mapping[str, object] = {}
         try:
+            # Step 2: train and record. Those of this round follow the others.
             self._train(number, given, budget)
             told = self.history.trials[n_before:]
             is_complete = len(told) == len(given)
-            # A strategy is told of whole rounds; one that the time ended was the last.
+            # Step 3: tell. A strategy is told of whole rounds; one that the time ended
+            # was the last.
             if is_complete:
                 # In the form in which it proposed them.
                 self.strategy.tell(given, [trial.reward for trial in told])
                 report = getattr(self.strategy, "report", dict)() or {}
         finally:
+            # Also after Ctrl-C or an error: the trials that there are make a round.
             seconds = time.perf_counter() - start, trainer.seconds - seconds_before
             self._record_round(number, self.history.trials[n_before:], seconds, report)
         return is_complete
@@ -221,6 +228,7 @@ class AskTellSearcher:
         evaluations: dict[int, Evaluation] = {}
         evaluator = self._problem.evaluator
         try:
+            # Closed at once if this loop ends early, so that no worker trains on.
             with closing(evaluator.evaluate(requests, budget)) as outcomes:
                 for position, evaluation in outcomes:
                     trial = self._trial(
@@ -243,6 +251,7 @@ class AskTellSearcher:
         n = self.settings.n_architectures - len(given)
         asked = self.strategy.ask(n)
         self._check_asked(asked, n)
+        # Of what means the same, the first; it stays in the strategy's own form.
         for each in asked:
             proposal = as_proposal(each)
             if proposal not in self._seen:
@@ -303,6 +312,7 @@ class AskTellSearcher:
         if evaluation.predictions is not None:
             score = metric.score(evaluation.predictions)
             reward = metric.reward(evaluation.predictions, score)
+        # A scorer may give NaN to a network that was trained without an error.
         failed = not math.isfinite(reward)
         if failed:
             self._errors[evaluation.error or "a score that is not finite"] += 1
