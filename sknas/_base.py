@@ -152,7 +152,7 @@ class BaseNASMLP(BaseEstimator):
             )
 
         # What is cheap to check comes first, and all of it before any training.
-        settings = read_settings(self)
+        settings = read_settings(self.get_params(deep=False), type(self).__name__)
         table = check_table(self, X, reset=True)
         weights = check_weights(table, sample_weight)
         task = self._make_task(table, y, weights)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import warnings
 from pathlib import Path
@@ -9,8 +10,10 @@ from types import FrameType
 
 import sklearn.base
 
-# scikit-learn's decorator of `fit` stands between the user's line and this package.
-_INSIDE = (str(Path(__file__).parent), str(sklearn.base.__file__))
+# Beginnings of the names of files that are not the user's. scikit-learn's decorator of
+# `fit` stands between the user's line and this package. With the separator: a script
+# `sknas_app.py` beside the package is the user's.
+_INSIDE = (f"{Path(__file__).parent}{os.sep}", str(sklearn.base.__file__))
 
 
 def warn(message: str, category: type[Warning] = UserWarning) -> None:

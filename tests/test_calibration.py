@@ -3,11 +3,13 @@ import pytest
 from scipy.optimize import minimize_scalar
 from sklearn.metrics import log_loss
 
-from sknas._tasks.calibration import (
-    apply_temperature,
-    best_temperature,
-    true_log_probabilities,
-)
+from sknas._tasks.calibration import best_temperature, true_log_probabilities
+
+
+def apply_temperature(p, temperature):
+    """Divide the logarithms of probabilities by a temperature."""
+    powers = p ** (1 / temperature)
+    return powers / powers.sum(axis=1, keepdims=True)
 
 
 def _calibrated(n_rows, n_classes):

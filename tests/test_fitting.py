@@ -6,7 +6,9 @@ import pytest
 from sklearn.datasets import make_classification
 from sklearn.metrics import log_loss
 
-from sknas import NASMLPClassifier
+from sknas import Candidate, NASMLPClassifier, RandomStrategy, SearchSpace
+from sknas._fit import stages as _stages
+from sknas._fit.evidence import score_bound
 
 
 def test_finalists_are_trained_for_each_length_and_on_each_split(
@@ -99,5 +101,50 @@ def test_probabilities_are_at_the_temperature_of_the_validation_rows():
 def test_the_bound_is_below_the_score(fast, three_class_table):
     classifier = NASMLPClassifier(**fast).fit(*three_class_table)
     assert 0 <= classifier.score_bound_ < classifier.best_score_
-    classifier.set_params(scoring="f1_macro").fit(*three_class_table)
+
+
+@pytest.mark.parametrize(("encoding", "n_encodings"), [("auto", 2), ("scale", 1)])
+def test_the_bound_counts_all_that_could_have_been_chosen(
+    encoding, n_encodings, fast, three_class_table, monkeypatch
+):
+    """All architectures, whichever were tried; lengths of training; encodings."""
+    calls, original = [], _stages.score_bound
+
+    def record(accuracies, n_rows, n_candidates):
+        calls.append((list(accuracies), list(n_rows), n_candidates))
+        return original(accuracies, n_rows, n_candidates)
+
+    monkeypatch.setattr(_stages, "score_bound", record)
+    fast.update(encoding=encoding, n_splits=2, max_iter=4)
+    # Two lengths: a tenth of four epochs is one, and so is a quarter.
+    fast.update(epoch_fractions=(0.1, 0.25, 1.0), n_finalists=3)
+    classifier = NASMLPClassifier(**fast).fit(*three_class_table)
+    space = SearchSpace((8, 16), ("relu", "elu", "tanh", "sigmoid"), 7)
+    ((accuracies, n_rows, n_candidates),) = calls
+    assert n_candidates == space.n_architectures * 2 * n_encodings
+    assert n_rows == [18, 18]
+    assert np.mean(accuracies) == pytest.approx(classifier.best_score_)
+    assert classifier.score_bound_ == score_bound(accuracies, n_rows, n_candidates)
+
+
+class OneSetting(RandomStrategy):
+    """Random search with one setting that is not the estimator's."""
+
+    def draw(self, n):
+        return [Candidate(a, (("alpha", 0.5),)) for a in super().draw(n)]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"scoring": "f1_macro"},
+        {"max_time": 60.0},
+        {"n_iter_no_change": 2},
+        {"n_finalists": 0},
+        {"search_strategy": OneSetting()},
+    ],
+    ids=str,
+)
+def test_there_is_no_bound_where_its_premises_fail(changes, fast, three_class_table):
+    classifier = NASMLPClassifier(**{**fast, **changes}).fit(*three_class_table)
     assert np.isnan(classifier.score_bound_)

@@ -14,12 +14,14 @@ from sknas._search.journal import (
     Round,
     Trial,
 )
-from sknas._space import Candidate
+from sknas._space import Candidate, Proposal
+
+NETWORK = Architecture((8, "relu"))
 
 
-def _trial(**values):
+def _trial(candidate=Candidate(NETWORK), epochs=None, **values):  # noqa: B008
     defaults = {
-        "candidate": Candidate(Architecture((8, "relu"))),
+        "proposal": Proposal(candidate, epochs),
         "round": 0,
         "status": TRAINED,
         "score": 0.5,
@@ -27,6 +29,7 @@ def _trial(**values):
         "predicted_score": math.nan,
         "reward": 0.5,
         "n_parameters": 10,
+        "max_iter": epochs or 5,
         "n_iter": 3,
         "time": 0.1,
     }
@@ -59,6 +62,7 @@ def test_trials_become_columns_in_their_order():
         "predicted_score",
         "reward",
         "n_parameters",
+        "max_iter",
         "n_iter",
         "time",
         "rank_score",
@@ -94,6 +98,19 @@ def test_the_best_come_first_and_of_equals_the_smallest():
     )
     assert history.trained() == [0, 1, 3, 4]
     assert history.best_first() == [3, 4, 1, 0]
+
+
+def test_trials_of_more_epochs_come_first_whatever_their_rewards():
+    history = _history(
+        _trial(reward=0.9, epochs=2),
+        _trial(reward=0.5),
+        _trial(reward=0.4, epochs=9),
+        _trial(reward=0.6, epochs=5),
+        _trial(reward=1.0, epochs=9, status=FAILED),
+    )
+    # None is the five epochs of the settings.
+    assert history.best_first() == [2, 3, 1, 0]
+    assert history.trials_to_dict()["max_iter"].tolist() == [2, 5, 9, 5, 9]
 
 
 def test_an_empty_history_has_no_rows():
@@ -175,14 +192,13 @@ def test_a_history_is_read_again_from_its_journal():
 
 
 def test_settings_of_candidates_are_columns_of_their_own():
-    network = Architecture((8, "relu"))
     history = _history(
         _trial(),
-        _trial(candidate=Candidate(network, (("alpha", 0.5),))),
-        _trial(candidate=Candidate(network, (("solver", "adam"), ("alpha", 0.1)))),
+        _trial(Candidate(NETWORK, (("alpha", 0.5),))),
+        _trial(Candidate(NETWORK, (("solver", "adam"), ("alpha", 0.1)))),
     )
     columns = history.trials_to_dict()
     np.testing.assert_array_equal(columns["param_alpha"], [math.nan, 0.5, 0.1])
     assert pd.isna(columns["param_solver"]).tolist() == [True, True, False]
     assert columns["param_solver"][2] == "adam"
-    assert columns["architecture"].tolist() == [network] * 3
+    assert columns["architecture"].tolist() == [NETWORK] * 3

@@ -96,6 +96,18 @@ def test_a_strategy_sees_the_space_and_no_more():
     )
 
 
+def test_no_stage_is_given_an_estimator():
+    """But for the tasks, and for what scikit-learn checks for it."""
+    given = {
+        str(path.relative_to(PACKAGE))
+        for path in FILES
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.arg) and node.arg == "estimator"
+    }
+    others = {name for name in given if _room(PACKAGE / name) != "_tasks"}
+    assert others == {"_fit/validation.py"}
+
+
 def test_there_is_no_cycle():
     sorter = graphlib.TopologicalSorter()
     for importer, imported in _module_edges():

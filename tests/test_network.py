@@ -9,7 +9,7 @@ from torch.nn import functional
 from sknas import Architecture
 from sknas._engine import network as _network
 from sknas._engine.layers import ACTIVATIONS as ACTIVATIONS_IN_PLACE
-from sknas._engine.network import StackedMLP
+from sknas._engine.network import Batch, StackedMLP
 from sknas._space import ACTIVATIONS
 from sknas._tasks.outputs import (
     IdentityOutput,
@@ -81,23 +81,22 @@ def _make_batch(n_outputs, n_rows=7, seed=1):
     return X, (0.9 * one_hot + 0.1 / n_outputs)[None]
 
 
-def _forward(network, X):
-    batch = network.batch(len(X))
+def _forward(batch, X):
     batch.X.copy_(X)
     return batch.forward()
 
 
-def _step(network, output, X, targets):
+def _step(network, output, X, targets, batch=None):
     """Return the losses, with the gradients left in the network."""
-    logits = _forward(network, X)
+    batch = batch or Batch(network, len(X))
+    logits = _forward(batch, X)
     loss = torch.zeros_like(logits)
-    gradient = output.add_loss(logits, targets, loss)
-    network.batch(len(X)).backward(gradient)
+    batch.backward(output.add_loss(logits, targets, loss))
     return loss.sum((1, 2))
 
 
-def _losses(network, output, X, targets):
-    logits = _forward(network, X)
+def _losses(batch, output, X, targets):
+    logits = _forward(batch, X)
     loss = torch.zeros_like(logits)
     output.add_loss(logits, targets, loss)
     return loss.sum((1, 2))
@@ -113,13 +112,14 @@ def test_gradients_agree_with_finite_differences(activation, output, n_outputs):
     _step(network, output, X, targets)
     analytic = network.gradients.clone()
     step, numeric = 1e-6, torch.zeros_like(analytic)
+    batch = Batch(network, len(X))
     # One parameter at a time, in both children at once: they do not interact.
     for position in range(network.parameters.shape[1]):
         original = network.parameters[:, position].clone()
         network.parameters[:, position] = original + step
-        above = _losses(network, output, X, targets)
+        above = _losses(batch, output, X, targets)
         network.parameters[:, position] = original - step
-        below = _losses(network, output, X, targets)
+        below = _losses(batch, output, X, targets)
         network.parameters[:, position] = original
         numeric[:, position] = (above - below) / (2 * step)
     torch.testing.assert_close(analytic, numeric, rtol=1e-6, atol=1e-7)
@@ -165,8 +165,9 @@ def test_gradients_agree_with_autograd_under_dropout(activation, output, n_outpu
     )
     network = _to_double(network)
     X, targets = (tensor.double() for tensor in _make_batch(n_outputs))
-    loss = _step(network, output, X, targets)
-    masks = [network.batch(len(X)).masks[layer] for layer in range(3)]
+    batch = Batch(network, len(X))
+    loss = _step(network, output, X, targets, batch)
+    masks = [batch.masks[layer] for layer in range(3)]
     expected_loss, weight_gradients, bias_gradients = _autograd(
         network, output, X, targets, masks
     )
@@ -220,7 +221,7 @@ def test_a_forward_pass_agrees_with_a_worked_example():
     network.biases[1][0, 0] = torch.tensor([-1.0])
     X = torch.tensor([[1.0, 1.0], [-2.0, 0.0]])
     # Row 1: relu(3.5, -0.75) = (3.5, 0) -> 6. Row 2: relu(-1.5, 2.25) -> 5.75.
-    assert _forward(network, X).flatten().tolist() == [6.0, 5.75]
+    assert _forward(Batch(network, len(X)), X).flatten().tolist() == [6.0, 5.75]
     assert network.logits(X).flatten().tolist() == [6.0, 5.75]
 
 
@@ -384,8 +385,9 @@ def test_batches_of_different_sizes_do_not_disturb_each_other():
     gradients = network.gradients.clone()
     parts = torch.zeros_like(gradients)
     losses = torch.zeros(1)
-    for rows in (slice(0, 5), slice(5, 8)):
-        losses += _step(network, SoftmaxOutput(3), X[rows], targets[:, :, rows])
+    batches = Batch(network, 5), Batch(network, 3)
+    for rows, batch in zip((slice(0, 5), slice(5, 8)), batches, strict=True):
+        losses += _step(network, SoftmaxOutput(3), X[rows], targets[:, :, rows], batch)
         parts += network.gradients
     torch.testing.assert_close(losses, whole)
     torch.testing.assert_close(parts, gradients)

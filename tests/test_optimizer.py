@@ -5,11 +5,18 @@ import pytest
 import torch
 
 from sknas import Architecture
-from sknas._engine.jobs import TrainingSettings
+from sknas._engine.jobs import OptimizerSettings
 from sknas._engine.network import StackedMLP
 from sknas._engine.training.optimizer import StackedAdam
 
-SETTINGS = TrainingSettings(max_iter=1, batch_size=16, learning_rate_init=0.01)
+SETTINGS = OptimizerSettings(
+    solver="adam",
+    learning_rate_init=0.01,
+    learning_rate="constant",
+    weight_decay=0.0001,
+    max_iter=1,
+    schedule_iter=1,
+)
 N_ROWS = 16
 
 
@@ -55,7 +62,7 @@ def test_the_schedule_gives_the_step_its_size(learning_rate, progress, expected)
 
 def test_adamw_shrinks_weights_and_no_bias():
     network, optimizer = _make_optimizer(
-        solver="adamw", alpha=0.5, learning_rate_init=0.1
+        solver="adamw", weight_decay=0.5, learning_rate_init=0.1
     )
     weights = [weight.clone() for weight in network.weights]
     optimizer.set_progress([0.0])
@@ -69,7 +76,7 @@ def test_adamw_shrinks_weights_and_no_bias():
 @pytest.mark.parametrize("solver", ["adam", "adamw"])
 def test_steps_equal_those_of_torchs_own_optimiser(solver):
     alpha = 0.7
-    network, optimizer = _make_optimizer(4, 4, solver=solver, alpha=alpha)
+    network, optimizer = _make_optimizer(4, 4, solver=solver, weight_decay=alpha)
     weights = [weight.clone().requires_grad_() for weight in network.weights]
     biases = [bias.clone().requires_grad_() for bias in network.biases]
     # The L2 term is divided by the batch size, as in MLPClassifier.
@@ -96,6 +103,16 @@ def test_steps_equal_those_of_torchs_own_optimiser(solver):
         torch.testing.assert_close(ours, theirs.detach(), rtol=1e-4, atol=1e-6)
     for ours, theirs in zip(network.biases, biases, strict=True):
         torch.testing.assert_close(ours, theirs.detach(), rtol=1e-4, atol=1e-6)
+
+
+def test_neighbours_with_equal_settings_are_one_group():
+    network, _ = _make_optimizer(4, 4, 4, 4)
+    other = dataclasses.replace(SETTINGS, weight_decay=0.5)
+    optimizer = StackedAdam(network, [SETTINGS, SETTINGS, other, SETTINGS])
+    assert [group.settings for group in optimizer.groups] == [SETTINGS, other, SETTINGS]
+    kept = torch.tensor([0, 1, 3])
+    optimizer.select(network.select(kept), kept)
+    assert [group.settings for group in optimizer.groups] == [SETTINGS]
 
 
 def test_a_selection_keeps_its_moments():

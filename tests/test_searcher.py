@@ -14,7 +14,11 @@ from sknas._fit.settings import SelectionSettings
 from sknas._progress import Progress
 from sknas._random import SeedSource
 from sknas._search.searcher import AskTellSearcher, Problem, SearchSettings
-from sknas._search.strategies import RandomStrategy, ReinforceStrategy
+from sknas._search.strategies import (
+    RandomStrategy,
+    ReinforceStrategy,
+    SearchStrategy,
+)
 from sknas._space import Candidate, Proposal
 from sknas._tasks.classification import ClassificationMetric
 from sknas._tasks.outputs import SigmoidOutput
@@ -29,15 +33,26 @@ def _accuracy(loss):
     return round(len(Y) * (0.5 + 0.5 * math.exp(-loss))) / len(Y)
 
 
+SETTINGS = TrainingSettings(
+    max_iter=1,
+    batch_size=1,
+    learning_rate_init=0.125,
+    learning_rate="constant",
+    solver="adam",
+    alpha="auto",
+    label_smoothing=0.0,
+    dropout=0.0,
+    n_iter_no_change=None,
+)
+
+
 class FakeTrainer:
     """Trains nothing: a child's loss is a function of its architecture."""
 
     def __init__(self, loss=None, *, interrupt_at=None, n_yielded=None):
         X = np.zeros((len(Y), 3), np.float32)
         self.folds = [TrainingData(X, Y, SigmoidOutput(), X, Y)]
-        self.settings = TrainingSettings(
-            max_iter=1, batch_size=1, learning_rate_init=0.125
-        )
+        self.settings = SETTINGS
         self.loss = loss or (lambda a: 1 / sum(a.hidden_layer_sizes))
         self.interrupt_at = interrupt_at
         self.n_yielded = n_yielded
@@ -327,6 +342,42 @@ def test_candidates_and_proposals_have_settings_and_epochs_of_their_own():
     assert [trial.architecture for trial in search.history.trials] == [A, A]
 
 
+def test_what_was_proposed_is_in_the_record():
+    candidate = Candidate(A, (("alpha", 0.5),))
+    proposed = [A, Candidate(B)], [Proposal(candidate, 7), candidate]
+    search = Search(ScriptedStrategy(*proposed), FakeTrainer()).run()
+    assert [trial.proposal for trial in search.history.trials] == [
+        Proposal(Candidate(A)),
+        Proposal(Candidate(B)),
+        Proposal(candidate, 7),
+        Proposal(candidate),
+    ]
+    # One epoch is the trainer's.
+    assert search.history.trials_to_dict()["max_iter"].tolist() == [1, 1, 7, 1]
+
+
+@pytest.mark.parametrize("form", [Candidate, lambda a: Proposal(Candidate(a))])
+def test_a_strategy_may_propose_trial_zero_in_another_form(form):
+    class Repeating(SearchStrategy):
+        def draw(self, n):
+            del n
+            return [form(FIRST), A, form(A), form(B), B, form(C)]
+
+        def learn(self, architectures, rewards):
+            learned.append((list(architectures), len(rewards)))
+
+    learned = []
+    trainer = FakeTrainer()
+    settings = {"n_rounds": 2, "n_architectures": 3}
+    Search(Repeating(), trainer, first_architecture=FIRST, **settings).run()
+    # Trained once each, and told in the strategy's own words.
+    trained = [job.architecture for job in trainer.jobs]
+    assert trained[:4] == [FIRST, A, B, C]
+    assert len(set(trained)) == len(trained) == 5
+    assert learned[0] == ([form(FIRST), A], 2)
+    assert learned[1] == ([form(B), form(C), trained[4]], 3)
+
+
 @pytest.mark.parametrize("n_trained", [1, 2, 3])
 def test_an_interrupt_keeps_the_trials_there_are(n_trained):
     strategy = ScriptedStrategy([A, B], [C, D])
@@ -480,7 +531,7 @@ def _select(search, trainer, n_finalists):
         search.searcher,
         search.problem,
         SelectionSettings(n_finalists, 1, (1.0,)),
-        TrainingSettings(max_iter=1, batch_size=1, learning_rate_init=0.125),
+        SETTINGS,
         FakeWorkbench(trainer),
         search.metric,
         Progress(1, 0),
@@ -571,6 +622,54 @@ def test_failed_finalists_are_left_out():
     assert 3 not in _indices(selection)
     selection, choice = _select(search, FakeTrainer(_loss_failing(A, B, C, D)), 4)
     assert (choice.index, selection.finalists) == (3, [])
+
+
+def _finalists_of(*rounds, first=None, n_finalists=3):
+    """Return the rows of the finalists of a search that proposed these."""
+    search = Search(
+        ScriptedStrategy(*rounds),
+        FakeTrainer(lambda a: 1 / sum(a.hidden_layer_sizes)),
+        first_architecture=first,
+        n_architectures=3,
+    ).run()
+    selection, choice = _select(search, FakeTrainer(), n_finalists)
+    return [finalist.index for finalist in selection.finalists], choice
+
+
+def test_finalists_are_different_candidates():
+    tried_twice = [Candidate(D), Proposal(Candidate(D), 2), Proposal(Candidate(D), 3)]
+    # Row 2 had the most epochs; of the others, B is the better.
+    indices, choice = _finalists_of(tried_twice, [A, B])
+    assert indices == [2, 4, 3]
+    assert choice.evaluation.architecture == D
+
+
+def test_finalists_of_the_most_epochs_are_taken_first():
+    # D is the best by far, but was trained for one epoch only.
+    indices, _ = _finalists_of(
+        [D, Proposal(Candidate(A), 5), Proposal(Candidate(B), 5)], n_finalists=2
+    )
+    assert indices == [2, 1]
+
+
+def test_the_first_architecture_is_a_finalist_by_its_longest_trial():
+    longer = [Proposal(Candidate(each), 5) for each in (A, B, FIRST)]
+    indices, choice = _finalists_of(longer[:1], longer[1:], first=FIRST, n_finalists=2)
+    # Rows 0 and 3 are the first architecture, once as trial 0.
+    assert indices == [3, 2]
+    assert choice.index == 3
+    # Even where it is none of the best.
+    indices, _ = _finalists_of(
+        [Proposal(Candidate(D), 5)], longer[:2], first=FIRST, n_finalists=2
+    )
+    assert indices == [1, 0]
+
+
+def test_without_finalists_the_best_trial_is_one_of_the_most_epochs():
+    indices, choice = _finalists_of([D, Proposal(Candidate(A), 5)], n_finalists=0)
+    assert indices == []
+    assert (choice.index, choice.max_iter) == (1, 5)
+    assert choice.evaluation.architecture == A
 
 
 @pytest.mark.parametrize("n_trained", [0, 1])
@@ -726,17 +825,22 @@ def test_a_strategy_that_inherits_may_draw_candidates(fast, three_class_table):
     assert np.isnan(classifier.score_bound_)
 
 
-@pytest.mark.parametrize(
-    "settings", [None, (("alpha",),), [("alpha", 1.0)], (("alpha", 1.0),) * 2], ids=repr
-)
-def test_malformed_settings_are_refused(settings):
-    with pytest.raises(ValueError, match="settings of a Candidate must be"):
-        Candidate(A, settings)
+@pytest.mark.parametrize("searched", ["alpha", "epochs"])
+def test_a_search_over_settings_alone_has_all_its_trials(
+    searched, fast, three_class_table
+):
+    class OneArchitecture(SearchStrategy):
+        def draw(self, n):
+            if searched == "epochs":
+                return [Proposal(Candidate(A), i) for i in range(1, 3 * n)]
+            alphas = self.generator_.random(n).tolist()
+            return [Candidate(A, (("alpha", alpha),)) for alpha in alphas]
 
-
-@pytest.mark.parametrize("epochs", [0, -1, 1.5, math.nan])
-def test_malformed_epochs_are_refused(epochs):
-    with pytest.raises(ValueError, match="number of epochs >= 1"):
-        Proposal(Candidate(A), epochs)
-    with pytest.raises(ValueError, match="must have a Candidate"):
-        Proposal(A)
+    fast.update(layer_widths=(8,), activations=("relu",), max_layers=2, dropout=0.0)
+    fast.update(search_strategy=OneArchitecture(), n_rounds=3)
+    classifier = NASMLPClassifier(**fast).fit(*three_class_table)
+    assert len(classifier.search_results_["score"]) == 6
+    epochs = [2, 1, 2, 3, 4, 5] if searched == "epochs" else [2] * 6
+    assert classifier.search_results_["max_iter"].tolist() == epochs
+    n_finalists = {"alpha": 2, "epochs": 1}[searched]
+    assert len(classifier.finalist_results_["index"]) == n_finalists

@@ -13,7 +13,9 @@ from sklearn.model_selection import GridSearchCV
 
 from sknas import (
     Architecture,
+    Candidate,
     NASMLPClassifier,
+    Proposal,
     RandomStrategy,
     ReinforceStrategy,
     SearchSpace,
@@ -470,6 +472,149 @@ def test_redraws_are_bounded_and_what_is_not_reached_comes_from_the_prior():
     assert strategy.n_draws <= 20
     strategy.tell(asked, [0.0] * 5)
     assert len(strategy.ask(1000)) == SMALL_SPACE.n_architectures - 5
+
+
+# Candidates and proposals in place of architectures.
+
+ONLY = SearchSpace((8,), ("relu",), 2)
+NETWORK = Architecture((8, "relu"))
+
+
+class _Scripted(SearchStrategy):
+    """Draws what it is given, a list for each call, and records what it learns."""
+
+    def __init__(self, *lists):
+        self._lists = list(lists)
+
+    @classmethod
+    def on(cls, space, *lists):
+        strategy = cls(*lists)
+        strategy.setup(space, 0)
+        return strategy
+
+    def get_params(self, deep=True):
+        del deep
+        return {}
+
+    def begin(self):
+        self.learned, self.n_wanted = [], []
+
+    def draw(self, n):
+        self.n_wanted.append(n)
+        return self._lists.pop(0) if self._lists else []
+
+    def learn(self, architectures, rewards):
+        self.learned.append((list(architectures), list(rewards)))
+
+
+def test_two_forms_of_the_same_are_asked_for_once():
+    first, second = Architecture((8, "relu")), Architecture((16, "relu"))
+    strategy = _Scripted.on(
+        SMALL_SPACE, [first, Candidate(first), Proposal(Candidate(second)), second]
+    )
+    asked = strategy.ask(2)
+    # The first of each, in the form in which it was drawn.
+    assert asked == [first, Proposal(Candidate(second))]
+    assert strategy.n_wanted == [2]
+    assert strategy.was_asked(Candidate(first))
+    assert strategy.was_asked(second)
+    assert not strategy.was_asked(Candidate(first, (("alpha", 0.5),)))
+
+
+def test_what_was_told_in_one_form_is_not_proposed_in_another():
+    first, second = Architecture((8, "relu")), Architecture((16, "relu"))
+    strategy = _Scripted.on(SMALL_SPACE, [Candidate(second)], [Candidate(first)])
+    asked = strategy.ask(1)
+    strategy.tell([first, *asked], [0.5, 0.6])
+    assert Candidate(first) not in strategy.ask(1)
+
+
+@pytest.mark.parametrize("form", [Candidate, lambda a: Proposal(Candidate(a))])
+def test_learn_is_given_what_draw_returned(form):
+    drawn = form(NETWORK)
+    strategy = _Scripted.on(SMALL_SPACE, [drawn])
+    assert strategy.ask(1) == [drawn]
+    # Another proposer had the same: the search tells it once, as an architecture.
+    foreign = Architecture((16, "relu"))
+    strategy.tell([NETWORK, foreign], [0.5, 0.6])
+    ((told, rewards),) = strategy.learned
+    assert told[0] is drawn
+    assert (told[1], rewards) == (foreign, [0.5, 0.6])
+
+
+def test_a_missing_candidate_is_named_as_it_was_drawn():
+    drawn = Candidate(NETWORK, (("alpha", 0.5),))
+    strategy = _Scripted.on(SMALL_SPACE, [drawn])
+    asked = strategy.ask(1)
+    # The architecture with other settings is another candidate.
+    with pytest.raises(ValueError, match="must be given all that ask") as info:
+        strategy.tell([NETWORK], [0.5])
+    assert repr(drawn) in str(info.value)
+    strategy.tell(asked, [0.5])
+
+
+@pytest.mark.parametrize("setting", ["alpha", "epochs"])
+def test_a_space_of_one_architecture_has_as_many_candidates_as_are_drawn(setting):
+    def make(number):
+        if setting == "epochs":
+            return Proposal(Candidate(NETWORK), number)
+        return Candidate(NETWORK, (("alpha", float(number)),))
+
+    lists = [[make(2 * i), make(2 * i + 1)] for i in range(1, 4)]
+    strategy = _Scripted.on(ONLY, *lists)
+    assert _converse_of_candidates(strategy, 3, 2) == lists
+    assert strategy.n_wanted == [2, 2, 2]
+    # What comes after that is the architecture alone, once.
+    assert _converse_of_candidates(strategy, 2, 2) == [[NETWORK], []]
+
+
+def test_a_space_that_was_tried_may_be_tried_again_with_settings():
+    again = Candidate(NETWORK, (("alpha", 0.5),))
+    strategy = _Scripted.on(ONLY, [NETWORK], [again])
+    assert _converse_of_candidates(strategy, 3, 1) == [[NETWORK], [again], []]
+
+
+def test_a_space_that_was_tried_is_not_drawn_from_in_vain():
+    strategy = _Repeating()
+    strategy.setup(ONLY, 0)
+    _converse_of_candidates(strategy, 3, 4)
+    assert strategy.n_draws == 3
+
+
+def _converse_of_candidates(strategy, n_rounds, n):
+    rounds = []
+    for _ in range(n_rounds):
+        rounds.append(strategy.ask(n))
+        strategy.tell(rounds[-1], [0.5] * len(rounds[-1]))
+    return rounds
+
+
+@pytest.mark.parametrize("n_candidates", [1, 3])
+def test_reinforce_learns_from_the_architectures_of_candidates(n_candidates):
+    """Those of others have settings, and so may what a subclass draws."""
+    settings = (("alpha", 0.5),)
+    strategies = [
+        cls(hidden_size=8, predictor_candidates=n_candidates)
+        for cls in (ReinforceStrategy, _Settled)
+    ]
+    for strategy in strategies:
+        strategy.setup(SPACE, 0)
+    foreign = Architecture((32, "relu"))
+    for _ in range(3):
+        plain, settled = (strategy.ask(3) for strategy in strategies)
+        assert settled == [Candidate(architecture, settings) for architecture in plain]
+        rewards = [_reward(architecture) for architecture in (foreign, *plain)]
+        strategies[0].tell([foreign, *plain], rewards)
+        strategies[1].tell([Candidate(foreign, settings), *settled], rewards)
+        assert strategies[0].report() == strategies[1].report()
+    np.testing.assert_array_equal(*(s.predict(settled) for s in strategies))
+
+
+class _Settled(ReinforceStrategy):
+    """The policy's architectures, all with one setting."""
+
+    def draw(self, n):
+        return [Candidate(a, (("alpha", 0.5),)) for a in super().draw(n)]
 
 
 # Random search.

@@ -20,7 +20,15 @@ from sknas._tasks.outputs import SoftmaxOutput
 
 CPU = torch.device("cpu")
 SETTINGS = TrainingSettings(
-    max_iter=4, batch_size=16, learning_rate_init=0.01, dropout=0.2
+    max_iter=4,
+    batch_size=16,
+    learning_rate_init=0.01,
+    learning_rate="constant",
+    solver="adam",
+    alpha="auto",
+    label_smoothing=0.0,
+    dropout=0.2,
+    n_iter_no_change=None,
 )
 # Some go together, some do not; the last ones are large enough for threads.
 JOBS = [

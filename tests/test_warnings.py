@@ -1,8 +1,9 @@
 import warnings
+from pathlib import Path
 
 import pytest
 
-from sknas import NASMLPClassifier
+from sknas import NASMLPClassifier, _warnings
 from sknas._warnings import warn
 
 
@@ -16,6 +17,14 @@ def _line_of_caller(function):
 
 def test_a_warning_points_outside_of_the_package():
     assert _line_of_caller(lambda: warn("text")) == (__file__, "text")
+
+
+def test_a_file_beside_the_package_is_the_users():
+    """Its name may begin with the package's."""
+    path = f"{Path(_warnings.__file__).parent}_app.py"
+    names = {"warn": warn}
+    exec(compile("def call():\n    warn('text')", path, "exec"), names)  # noqa: S102
+    assert _line_of_caller(names["call"]) == (path, "text")
 
 
 def test_a_warning_of_fit_points_at_the_line_that_called_it(fast):

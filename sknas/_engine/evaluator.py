@@ -30,8 +30,6 @@ class Request:
         Names the randomness of its networks.
     inherited : sequence or None, default=None
         An entry for each of the networks: its weights, one entry for each layer.
-    folds : tuple of int or None, default=None
-        Folds to train on. None is all that the trainer has.
     epochs : int or None, default=None
         Epochs of training. None leaves it to the settings.
     """
@@ -39,7 +37,6 @@ class Request:
     candidate: Candidate
     seed: int
     inherited: Sequence[Sequence[Weights | None]] | None = None
-    folds: tuple[int, ...] | None = None
     epochs: int | None = None
 
 
@@ -142,6 +139,8 @@ class Evaluator:
         self.trainer = trainer
         self.n_copies = n_copies
         self.n_folds = len(trainer.folds)
+        # Of each request.
+        self._n_networks = self.n_folds * n_copies
         self._requests: list[Request] = []
         # Networks of the requests that are not yet complete, by their positions.
         self._results: dict[int, dict[int, TrainingResult]] = {}
@@ -177,7 +176,7 @@ class Evaluator:
                 # Kept in an attribute, where `partial` finds them after an interrupt.
                 networks = self._results.setdefault(position, {})
                 networks[network] = result
-                if len(networks) == self._n_networks(requests[position]):
+                if len(networks) == self._n_networks:
                     del self._results[position]
                     yield position, self._merge(requests[position], networks)
         unfinished = self.partial()
@@ -195,36 +194,26 @@ class Evaluator:
             By their positions: those not yielded of which there is at least one network
             for every fold.
         """
-        # Networks are numbered fold by fold, so that number // n_copies is the position
-        # of the fold among those requested.
+        # Networks are numbered fold by fold, so that number // n_copies is the fold.
         return {
             position: self._merge(self._requests[position], networks)
             for position, networks in sorted(self._results.items())
-            if {number // self.n_copies for number in networks}
-            == set(range(len(self._folds(self._requests[position]))))
+            if len({number // self.n_copies for number in networks}) == self.n_folds
         }
-
-    def _folds(self, request: Request) -> Sequence[int]:
-        return range(self.n_folds) if request.folds is None else request.folds
-
-    def _n_networks(self, request: Request) -> int:
-        return len(self._folds(request)) * self.n_copies
 
     def _jobs(self, request: Request) -> Iterator[TrainingJob]:
         """Yield one job for each fold and copy, the copies of a fold in a row."""
-        n_seeds = self.n_folds * self.n_copies
-        # A seed belongs to a fold, whichever others are asked for.
-        seeds = np.random.SeedSequence(request.seed).generate_state(n_seeds).tolist()
-        for number in range(self._n_networks(request)):
-            fold = self._folds(request)[number // self.n_copies]
-            inherited = None
-            if request.inherited is not None:
-                inherited = request.inherited[number]
+        seeds = np.random.SeedSequence(request.seed).generate_state(self._n_networks)
+        inherited: Sequence[Sequence[Weights | None] | None]
+        inherited = request.inherited or [None] * self._n_networks
+        for number, (seed, weights) in enumerate(
+            zip(seeds.tolist(), inherited, strict=True)
+        ):
             yield TrainingJob(
                 request.candidate.architecture,
-                seeds[fold * self.n_copies + number % self.n_copies],
-                inherited,
-                fold,
+                seed,
+                weights,
+                number // self.n_copies,
                 request.candidate.settings,
                 request.epochs,
             )
@@ -255,7 +244,7 @@ class Evaluator:
         return Evaluation(
             request.candidate,
             results,
-            len(results) == self._n_networks(request),
+            len(results) == self._n_networks,
             predictions,
             loss,
         )

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -18,19 +19,39 @@ _AUTO_ALPHA = {"adamw": 0.3, "adam": 0.0001}
 
 
 @dataclass(frozen=True)
+class OptimizerSettings:
+    """What decides an optimizer's steps: children who share it are moved together.
+
+    ``weight_decay`` is a number here. The learning rate follows the schedule over
+    ``schedule_iter`` epochs, and training ends after ``max_iter`` of them.
+    """
+
+    solver: str
+    learning_rate_init: float
+    learning_rate: str
+    weight_decay: float
+    max_iter: int
+    schedule_iter: int
+
+
+@dataclass(frozen=True)
 class TrainingSettings:
-    """How a network is trained; the words are those of the estimator's parameters."""
+    """How a network is trained; the words are those of the estimator's parameters.
+
+    Fields that are parameters have no default: the only one is the estimator's.
+    """
 
     max_iter: int
     batch_size: int | str
     learning_rate_init: float
-    learning_rate: str = "constant"
-    solver: str = "adam"
-    alpha: float | str = "auto"
-    label_smoothing: float = 0.0
-    dropout: float = 0.0
-    n_iter_no_change: int | None = None
-    # Epochs of the learning-rate schedule; a training may be told to end before it.
+    learning_rate: str
+    solver: str
+    alpha: float | str
+    label_smoothing: float
+    dropout: float
+    n_iter_no_change: int | None
+    # Epochs of the learning-rate schedule, of which the training may be a part; None is
+    # `max_iter`.
     schedule_iter: int | None = None
     # Whether large layers may multiply in bfloat16 where the machine is fast at it.
     allow_bfloat16: bool = True
@@ -39,6 +60,27 @@ class TrainingSettings:
     def weight_decay(self) -> float:
         """The value of ``alpha``; ``'auto'`` is what suits the solver."""
         return _AUTO_ALPHA[self.solver] if self.alpha == "auto" else float(self.alpha)
+
+    @property
+    def optimizer(self) -> OptimizerSettings:
+        """The part that the optimizer sees."""
+        return OptimizerSettings(
+            self.solver,
+            self.learning_rate_init,
+            self.learning_rate,
+            self.weight_decay,
+            self.max_iter,
+            self.schedule_iter or self.max_iter,
+        )
+
+    @property
+    def stack_key(self) -> tuple[object, ...]:
+        """What the children of a stack have in common.
+
+        They see the same batches and take the same kind of step. All else has a value
+        for each child, along the leading axis of the stack.
+        """
+        return self.batch_size, self.solver, self.learning_rate
 
     @property
     def stops_early(self) -> bool:
@@ -60,27 +102,15 @@ class TrainingSettings:
         With 'auto', about an eighth of the rows, between 16 and 256.
         """
         if isinstance(self.batch_size, str):
+            # The power of two below an eighth of the rows.
             power = int(2.0 ** int(math.log2(max(n_rows / 8, 1))))
             return min(max(power, 16), 256, n_rows)
-        return min(int(self.batch_size), n_rows)
+        return min(self.batch_size, n_rows)
 
     def n_steps(self, n_rows: int) -> int:
         """Return how many optimizer steps all epochs have."""
+        # The last batch of an epoch is smaller, but a step like the others.
         return self.max_iter * math.ceil(n_rows / self.n_batch_rows(n_rows))
-
-
-# What a job may set for its own child: the type of the values, and whether children
-# that differ in it are trained in different stacks. All others have a value for each
-# child, along the leading axis of a stack.
-_JOB_SETTINGS: dict[str, tuple[Callable[[float | str], float | str], bool]] = {
-    "learning_rate_init": (float, False),
-    "alpha": (float, False),
-    "label_smoothing": (float, False),
-    "dropout": (float, False),
-    "batch_size": (int, True),
-    "solver": (str, True),
-    "learning_rate": (str, True),
-}
 
 
 @dataclass(frozen=True)
@@ -97,6 +127,7 @@ class TrainingData:
 
     X: np.ndarray
     y: np.ndarray
+    # Makes targets of y, and losses and gradients of logits and targets.
     output: OutputLoss
     X_validation: np.ndarray | None = None
     y_validation: np.ndarray | None = None
@@ -108,8 +139,9 @@ class TrainingData:
 class TrainingJob:
     """One child to train: its randomness is in the seed, never in the order of jobs.
 
-    ``fold`` says on which of a trainer's tables. ``settings`` take the place of the
-    trainer's for this child, and ``epochs`` that of ``max_iter``.
+    ``fold`` says on which of a trainer's tables. ``settings`` are those of a
+    `Candidate`, which has checked them: they take the place of the trainer's for this
+    child, and ``epochs`` that of ``max_iter``.
     """
 
     architecture: Architecture
@@ -120,58 +152,12 @@ class TrainingJob:
     epochs: int | None = None
 
     def own_settings(self, settings: TrainingSettings) -> TrainingSettings:
-        """Return what this child is trained with, given the trainer's settings.
-
-        Raises
-        ------
-        ValueError
-            If there is a setting that a job cannot have.
-        """
-        changes: dict[str, float | str] = {}
-        for name, value in self.settings:
-            if name not in _JOB_SETTINGS:
-                raise ValueError(
-                    f"The settings of a candidate must be among {list(_JOB_SETTINGS)}. "
-                    f"Got {name!r} instead."
-                )
-            convert, _ = _JOB_SETTINGS[name]
-            try:
-                changes[name] = convert(value)
-            except (TypeError, ValueError):
-                raise _invalid(name, value) from None
-            if not _is_allowed(name, changes[name]):
-                raise _invalid(name, value)
+        """Return what this child is trained with, given the trainer's settings."""
+        # Their names are those of fields.
+        changes: dict[str, Any] = dict(self.settings)
         if self.epochs is not None:
             changes["max_iter"] = self.epochs
-        # The names and types of the changes are those of the table.
-        return replace(settings, **changes) if changes else settings  # type: ignore[arg-type]
-
-
-def _is_allowed(name: str, value: float | str) -> bool:
-    """Tell whether a job may have this value: the rules are the estimator's."""
-    if isinstance(value, str):
-        choices = {"solver": ("adamw", "adam"), "learning_rate": ("cosine", "constant")}
-        return value in choices[name]
-    if not math.isfinite(value):
-        return False
-    if name in ("dropout", "label_smoothing"):
-        return 0 <= value < 1
-    if name in ("max_iter", "batch_size"):
-        return value >= 1
-    return value > 0 if name == "learning_rate_init" else value >= 0
-
-
-def _invalid(name: str, value: float | str) -> ValueError:
-    return ValueError(
-        f"The setting {name!r} of a candidate must be a value that the parameter of "
-        f"the estimator may have, other than 'auto'. Got {value!r} instead."
-    )
-
-
-def shared_settings(settings: TrainingSettings) -> tuple[object, ...]:
-    """Return what children must have in common to be trained in one stack."""
-    names = (name for name, (_, divides) in _JOB_SETTINGS.items() if divides)
-    return tuple(getattr(settings, name) for name in names)
+        return replace(settings, **changes) if changes else settings
 
 
 @dataclass(frozen=True)
@@ -186,11 +172,12 @@ class TrainingResult:
 
     architecture: Architecture
     error: str | None  # why it failed
-    weights: list[Weights]
-    n_rows: int
+    weights: list[Weights]  # none if it failed
+    n_rows: int  # trained on
     n_iter: int
     best_iter: int
-    time: float
+    time: float  # seconds
+    # A value for each epoch.
     loss_curve: list[float]
     validation_scores: list[float]
     validation_loss: float

@@ -228,7 +228,6 @@ class StackedMLP:
             )
         ]
         self.padding = self._make_padding()
-        self._batches: dict[int, Batch] = {}
 
     def _layout(self) -> tuple[int, list[int], int]:
         """Place all weights before all biases, each at an aligned offset."""
@@ -371,12 +370,6 @@ class StackedMLP:
                 weights.copy_(old_weights)
                 biases.copy_(old_biases)
         return result
-
-    def batch(self, n_rows: int) -> Batch:
-        """Return the buffers for batches of a size; the same ones each time."""
-        if n_rows not in self._batches:
-            self._batches[n_rows] = Batch(self, n_rows)
-        return self._batches[n_rows]
 
     def logits(self, X: Tensor) -> Tensor:
         """Compute logits without dropout, with 32 bits, in chunks of bounded size.

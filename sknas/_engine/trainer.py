@@ -20,7 +20,6 @@ from sknas._engine.jobs import (
     TrainingJob,
     TrainingResult,
     TrainingSettings,
-    shared_settings,
     untrained,
 )
 from sknas._engine.training.stack import train_stack
@@ -145,11 +144,6 @@ class Trainer:
             schedule to keep to its share. One whose turn comes when the time is over is
             not trained, but for the first, which always is for some batches.
 
-        Raises
-        ------
-        ValueError
-            If a job has settings that it cannot have.
-
         Warns
         -----
         UserWarning
@@ -178,8 +172,7 @@ class Trainer:
         settings = [job.own_settings(self.settings) for job in jobs]
         # The children of a stack share the table and the batches, step by step.
         keys = [
-            (job.fold, shared_settings(own))
-            for job, own in zip(jobs, settings, strict=True)
+            (job.fold, own.stack_key) for job, own in zip(jobs, settings, strict=True)
         ]
         stacks: list[list[_Stack]] = []
         for key in dict.fromkeys(keys):
@@ -196,10 +189,16 @@ class Trainer:
             architectures = [jobs[i].architecture for i in positions]
             stacks.append([])
             for members in group(architectures, cost, self._model.max_children):
-                # Those of equal settings are neighbours: see `StackedAdam`.
+                # Those that the optimizer moves alike are made neighbours: see
+                # `StackedAdam`.
                 stacked = [positions[member] for member in members]
-                kinds = list(dict.fromkeys(settings[i] for i in stacked))
-                stacked = [i for kind in kinds for i in stacked if settings[i] == kind]
+                kinds = dict.fromkeys(settings[i].optimizer for i in stacked)
+                stacked = [
+                    i
+                    for kind in kinds
+                    for i in stacked
+                    if settings[i].optimizer == kind
+                ]
                 step_cost = cost([jobs[i].architecture for i in stacked])
                 n_steps = max(settings[i].n_steps(n_rows) for i in stacked)
                 stacks[-1].append(_Stack(stacked, step_cost, step_cost * n_steps))

@@ -160,17 +160,17 @@ class NASMLPClassifier(ClassPredictions):
     score_bound_ : float
         With probability 0.95 over the draw of the validation rows, the accuracy of the
         chosen finalist's networks is not below this: a union over all that could have
-        been chosen, hence loose. NaN where `scoring` is not the accuracy, without
-        finalists, with `n_iter_no_change` or with `max_time`.
+        been chosen, hence loose. NaN without finalists, with `n_iter_no_change` or
+        `max_time`, with candidates' own settings, or if `scoring` is not the accuracy.
     best_index_ : int
         The row of `search_results_` that was chosen.
     search_results_ : dict of ndarray
         One row for each trial, in the order of proposal, ready for a DataFrame:
         ``architecture``; ``round`` from 0; ``status``, ``'trained'`` or ``'failed'``;
         ``score`` in `scoring`; ``loss``, the validation log loss;
-        ``predicted_score``, the predictor's guess at the reward before training;
-        ``reward`` as told to the strategy; ``n_parameters``; ``n_iter``, the epochs;
-        ``time``, the training's seconds; ``rank_score``, 1 for the best score.
+        ``predicted_score``, a guess at the reward before training; ``reward`` as told
+        to the strategy; ``n_parameters``; ``max_iter``, epochs asked for; ``n_iter``,
+        epochs trained; ``time`` in seconds; ``rank_score``, 1 for the best score.
     finalist_results_ : dict of ndarray
         One row for each training of a finalist: ``index`` in `search_results_`,
         ``architecture``, ``encoding`` of the numbers, ``max_iter``, ``score``,

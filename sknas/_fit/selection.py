@@ -125,27 +125,43 @@ class Selection:
     def _ranked(self) -> list[int]:
         """Return the best trials, the first architecture among two or more."""
         n = self._settings.n_finalists
-        ranked = self._searcher.history.best_first()[:n]
+        # Rows of the search's record.
+        ranked = list(self._best_of_candidates().values())[:n]
         # What the others have to beat must be measured as they are.
-        if self._incumbent_trial is not None and n > 1 and 0 not in ranked:
-            ranked[-1] = 0
+        incumbent = self._incumbent_trial
+        if incumbent is not None and n > 1 and incumbent not in ranked:
+            ranked[-1] = incumbent
         return ranked
+
+    def _best_of_candidates(self) -> dict[Candidate, int]:
+        """Return the best trial of each candidate, the best candidate first.
+
+        One that was tried for several numbers of epochs is trained again once: all
+        finalists have the same epochs.
+        """
+        history = self._searcher.history
+        best: dict[Candidate, int] = {}
+        for index in history.best_first():
+            best.setdefault(history.trials[index].candidate, index)
+        return best
 
     @property
     def _incumbent_trial(self) -> int | None:
-        """Trial 0, if it is the first architecture and did not fail."""
+        """The best trial of the first architecture, if one did not fail."""
         if self._problem.incumbent is None:
             return None
-        return 0 if 0 in self._searcher.history.trained() else None
+        return self._best_of_candidates().get(Candidate(self._problem.incumbent))
 
     def _train(
         self, indices: Sequence[int], view: str, max_iter: int, budget: Budget
     ) -> None:
         """Train some trials for so many epochs, and record those that did not fail."""
         trials = self._searcher.history.trials
+        # Of a proposal, the candidate alone: its epochs were those of the search.
         requests = [self._request(trials[i].candidate, max_iter) for i in indices]
         settings = replace(self._training, max_iter=max_iter)
         evaluator = self._workbench.evaluator(self._workbench.folds(view), settings)
+        # By row of the search's record.
         trained: dict[int, Finalist] = {}
         try:
             with closing(evaluator.evaluate(requests, budget)) as outcomes:
@@ -168,6 +184,7 @@ class Selection:
                     self._record(trained[index])
 
     def _request(self, candidate: Candidate, max_iter: int) -> Request:
+        # The same for all lengths and encodings, so that these alone differ.
         seed = self._problem.seed("finalist", candidate)
         return Request(candidate, seed, epochs=max_iter)
 
@@ -213,8 +230,9 @@ class Selection:
         if not positions:
             return self.best_trial()
         incumbent = self._incumbent(positions)
+        # Step 1: among all trained in the encoding of the search, of every length.
         chosen = positions[self._best(positions, incumbent, measures_noise)]
-        # The same trial and length in all encodings that it was trained in.
+        # Step 2: the same trial and length in all encodings that it was trained in.
         trial = self.finalists[chosen].index, self.finalists[chosen].max_iter
         same = [
             position
@@ -233,8 +251,9 @@ class Selection:
         )
 
     def _incumbent(self, positions: Sequence[int]) -> int | None:
-        """Return what a practitioner would have done: trial 0, trained in full."""
+        """Return the first architecture, trained in full: what it is to beat."""
         trial = self._incumbent_trial
+        # Several, since it was trained for each of the lengths.
         of_trial = [
             number
             for number, position in enumerate(positions)
@@ -260,6 +279,7 @@ class Selection:
     def _noise(self, one: int, other: int, measures: bool) -> float:
         """Return the noise between two finalists, measured once."""
         if (one, other) not in self._noises and measures:
+            # `_train` has left out all that lack predictions.
             pair = self.finalists[one].evaluation, self.finalists[other].evaluation
             given = [e.predictions for e in pair if e.predictions is not None]
             self._noises[one, other] = self._metric.noise(*given)
@@ -269,11 +289,12 @@ class Selection:
         """Return the best trial with the networks that it had in the search."""
         assert self._searcher.best is not None
         index, evaluation = self._searcher.best
+        trial = self._searcher.history.trials[index]
         return Choice(
             index,
             self._workbench.search_view,
-            self._problem.evaluator.trainer.settings.max_iter,
+            trial.max_iter,
             evaluation,
-            self._searcher.history.trials[index].score,
+            trial.score,
             None,
         )

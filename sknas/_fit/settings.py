@@ -1,18 +1,18 @@
 """From the parameters of an estimator to the typed settings of each stage.
 
-Nothing else reads the parameters of an estimator. Settings are filled by the names of
-their fields, so that a parameter is written where it is declared and where it acts, and
-nowhere in between. Where a parameter decides how something is made, the settings hold
-what makes it.
+Nothing else knows the parameters of an estimator, and nothing here knows the estimator.
+Settings are filled by the names of their fields, so that a parameter is written where
+it is declared and where it acts, and nowhere in between. Where a parameter decides how
+something is made, the settings hold what makes it.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import MISSING, dataclass, fields
 from numbers import Real
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import torch
@@ -30,6 +30,11 @@ from sknas._table.encoder import TableEncoder
 from sknas._tasks.splits import SplitSettings
 from sknas._tasks.task import Scoring
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+    SettingsT = TypeVar("SettingsT", bound=DataclassInstance)
+
 
 @dataclass(frozen=True)
 class SelectionSettings:
@@ -42,6 +47,7 @@ class SelectionSettings:
     def lengths(self) -> list[int]:
         """Return the numbers of epochs to choose from, the longest training last."""
         epochs = (round(share * self.max_iter) for share in self.epoch_fractions)
+        # Fractions of few epochs may come to the same number, or to none.
         return sorted({max(n, 1) for n in epochs})
 
 
@@ -77,13 +83,54 @@ class FitSettings:
     make_trainer: Callable[..., Trainer]
 
 
-def read_settings(estimator: Any) -> FitSettings:
+@dataclass(frozen=True)
+class _Parameters:
+    """The parameters of an estimator, and its class's name for messages."""
+
+    values: Mapping[str, Any]
+    owner: str
+
+    def __getitem__(self, name: str) -> Any:
+        return self.values[name]
+
+    def fill(self, settings_class: type[SettingsT], **given: Any) -> SettingsT:
+        """Make settings from the parameters of the same names.
+
+        What is given goes before a parameter. A field that is neither must have a
+        default: one whose parameter has another name now would else keep silent.
+        """
+        names = {field.name for field in fields(settings_class)} - set(given)
+        picked = {name: self.values[name] for name in names if name in self.values}
+        missing = [
+            field.name
+            for field in fields(settings_class)
+            if field.name in names - set(picked) and field.default is MISSING
+        ]
+        if missing:
+            raise TypeError(
+                f"{settings_class.__name__} needs {missing}, which are no parameters "
+                f"of {self.owner}."
+            )
+        return settings_class(**picked, **given)
+
+    def invalid(self, name: str, rule: str) -> InvalidParameterError:
+        """Return an error in scikit-learn's words, for a rule that it does not know."""
+        return InvalidParameterError(
+            f"The {name!r} parameter of {self.owner} must be {rule}. "
+            f"Got {self[name]!r} instead."
+        )
+
+
+def read_settings(values: Mapping[str, Any], owner: str) -> FitSettings:
     """Check what scikit-learn's constraints cannot, and sort the parameters by stage.
 
     Parameters
     ----------
-    estimator : NASMLPClassifier
-        Has passed the checks of its ``_parameter_constraints``.
+    values : mapping of str to object
+        The parameters of an estimator by their names. They have passed the checks of
+        its ``_parameter_constraints``.
+    owner : str
+        Name of the estimator's class, for messages.
 
     Returns
     -------
@@ -95,63 +142,55 @@ def read_settings(estimator: Any) -> FitSettings:
     InvalidParameterError
         If a parameter, or several together, make no sense.
     """
-    space = _space(estimator)
-    _check_epoch_fractions(estimator)
-    parameters = estimator.get_params(deep=False)
-    search: SearchSettings = _pick(SearchSettings, parameters)
-    device = resolve_device(estimator.device)
+    parameters = _Parameters(values, owner)
+    # Step 1: what may fail comes before anything is made of it.
+    space = _space(parameters)
+    _check_epoch_fractions(parameters)
+    search = parameters.fill(SearchSettings)
+    device = resolve_device(parameters["device"])
+    # Step 2: an estimator for numbers has no labels to smooth, and no such parameter.
+    smoothing = {"label_smoothing": values.get("label_smoothing", 0.0)}
+    # In the search, the epochs and the patience are those of parameters of their own.
+    in_search = {
+        "max_iter": parameters["search_epochs"],
+        "n_iter_no_change": parameters["search_n_iter_no_change"],
+    }
     return FitSettings(
         space=space,
-        strategy=_strategy(estimator),
-        incumbent=_first_architecture(estimator, space),
-        splits=_splits(estimator, parameters),
+        strategy=_strategy(parameters),
+        incumbent=_first_architecture(parameters, space),
+        splits=_splits(parameters),
         search=search,
-        selection=_pick(SelectionSettings, parameters),
-        refit=_pick(RefitSettings, parameters),
-        search_training=_pick(
-            TrainingSettings,
-            parameters,
-            max_iter=estimator.search_epochs,
-            n_iter_no_change=estimator.search_n_iter_no_change,
-        ),
-        training=_pick(TrainingSettings, parameters),
-        scorer=estimator.scoring,
+        selection=parameters.fill(SelectionSettings),
+        refit=parameters.fill(RefitSettings),
+        search_training=parameters.fill(TrainingSettings, **smoothing, **in_search),
+        training=parameters.fill(TrainingSettings, **smoothing),
+        scorer=parameters["scoring"],
         device=device,
-        progress=Progress(search.n_trials, estimator.verbose),
-        make_encoder=functools.partial(TableEncoder, estimator.encoding),
-        make_trainer=functools.partial(Trainer, device=device, n_jobs=estimator.n_jobs),
+        progress=Progress(search.n_trials, parameters["verbose"]),
+        make_encoder=functools.partial(TableEncoder, parameters["encoding"]),
+        make_trainer=functools.partial(
+            Trainer, device=device, n_jobs=parameters["n_jobs"]
+        ),
     )
 
 
-def _pick(settings_class: Any, parameters: dict[str, Any], **given: Any) -> Any:
-    """Make settings from the parameters of the same names."""
-    names = {field.name for field in fields(settings_class)} & set(parameters)
-    return settings_class(**{name: parameters[name] for name in names} | given)
-
-
-def invalid(estimator: Any, parameter: str, rule: str) -> InvalidParameterError:
-    """Return an error in scikit-learn's words, for a rule that it does not know."""
-    return InvalidParameterError(
-        f"The {parameter!r} parameter of {type(estimator).__name__} must be {rule}. "
-        f"Got {getattr(estimator, parameter)!r} instead."
-    )
-
-
-def _space(estimator: Any) -> SearchSpace:
+def _space(parameters: _Parameters) -> SearchSpace:
     """Build the search space; without dropout where its share is 0."""
-    widths: list[Any] = list(estimator.layer_widths)
+    widths: list[Any] = list(parameters["layer_widths"])
     if not all(_is_width(width) for width in widths) or not _are_different(widths):
         rule = "a non-empty sequence of different integers >= 1"
-        raise invalid(estimator, "layer_widths", rule)
-    names = [canonical_activation(name) for name in estimator.activations]
+        raise parameters.invalid("layer_widths", rule)
+    names = [canonical_activation(name) for name in parameters["activations"]]
     if not all(name in ACTIVATIONS for name in names) or not _are_different(names):
         rule = f"a non-empty sequence of different names of {list(ACTIVATIONS)}"
-        raise invalid(estimator, "activations", rule)
+        raise parameters.invalid("activations", rule)
+    # NumPy's numbers and texts become Python's, which architectures are printed with.
     return SearchSpace(
         tuple(int(width) for width in widths),
         tuple(str(name) for name in names),
-        int(estimator.max_layers),
-        dropout=estimator.dropout > 0,
+        int(parameters["max_layers"]),
+        dropout=parameters["dropout"] > 0,
     )
 
 
@@ -166,14 +205,18 @@ def _is_width(value: object) -> bool:
     return is_integer and int(value) >= 1  # type: ignore[call-overload]
 
 
-def _first_architecture(estimator: Any, space: SearchSpace) -> Architecture | None:
+def _first_architecture(
+    parameters: _Parameters, space: SearchSpace
+) -> Architecture | None:
     """Turn the parameter into an architecture of the space, or None."""
-    first = estimator.first_architecture
+    first = parameters["first_architecture"]
     if first is None:
         return None
     if isinstance(first, str):
+        # The only text that there is: 'auto'.
         return space.strong_architecture()
     if not isinstance(first, Architecture):
+        # Layers as they are written in a literal, or loaded from a file.
         try:
             first = Architecture(*first)
         except ValueError as error:
@@ -181,43 +224,48 @@ def _first_architecture(estimator: Any, space: SearchSpace) -> Architecture | No
                 "None, 'auto', an Architecture or a sequence of its layers, such as "
                 "((64, 'relu'), 'dropout')"
             )
-            raise invalid(estimator, "first_architecture", rule) from error
+            raise parameters.invalid("first_architecture", rule) from error
     if first not in space:
         rule = (
             f"in the search space: widths of layer_widths={space.layer_widths}, "
             f"activations of activations={space.activations}, 'dropout' only if "
             f"dropout > 0, and at most max_layers - 1 = {space.max_layers - 1} layers"
         )
-        raise invalid(estimator, "first_architecture", rule)
+        raise parameters.invalid("first_architecture", rule)
     return first
 
 
-def _check_epoch_fractions(estimator: Any) -> None:
-    fractions: list[Any] = list(estimator.epoch_fractions)
+def _check_epoch_fractions(parameters: _Parameters) -> None:
+    # scikit-learn knows "array-like", but not what is in it.
+    fractions: list[Any] = list(parameters["epoch_fractions"])
     are_fractions = (isinstance(f, Real) and 0 < float(f) <= 1 for f in fractions)
     if not fractions or not all(are_fractions):
-        raise invalid(estimator, "epoch_fractions", "numbers in (0, 1], at least one")
+        raise parameters.invalid("epoch_fractions", "numbers in (0, 1], at least one")
 
 
-def _splits(estimator: Any, parameters: dict[str, Any]) -> SplitSettings:
-    settings: SplitSettings = _pick(SplitSettings, parameters)
+def _splits(parameters: _Parameters) -> SplitSettings:
+    """Return how rows are divided; no row may be validated on twice."""
+    settings = parameters.fill(SplitSettings)
     n_splits = settings.n_splits
+    # Two parameters together: scikit-learn checks each alone.
     if not isinstance(n_splits, str) and n_splits > settings.most:
         rule = (
             "'auto' or at most 1 / validation_fraction, since the splits validate on "
             f"different rows: {settings.most} for "
             f"validation_fraction={settings.validation_fraction}"
         )
-        raise invalid(estimator, "n_splits", rule)
+        raise parameters.invalid("n_splits", rule)
     return settings
 
 
-def _strategy(estimator: Any) -> SearchStrategy:
+def _strategy(parameters: _Parameters) -> SearchStrategy:
     """Return a strategy that this fit alone uses."""
-    given = estimator.search_strategy
+    given = parameters["search_strategy"]
+    # A class has the methods too, and so has passed scikit-learn's check.
     if isinstance(given, type):
-        raise invalid(estimator, "search_strategy", "an object, not a class")
+        raise parameters.invalid("search_strategy", "an object, not a class")
     if isinstance(given, str):
+        # A name stands for the defaults.
         return STRATEGIES[given]()
     # Of an object that is no estimator, this is a deep copy.
     strategy: SearchStrategy = clone(given, safe=False)

@@ -21,6 +21,9 @@ from sknas._search.journal import (
 
 # Columns that are objects, whether or not there is a row.
 _OBJECTS = ("architecture",)
+# The field of a record that says what was tried: of a trial and of a finalist. It
+# becomes several columns.
+_PROPOSED = ("proposal", "candidate")
 
 
 class SearchHistory:
@@ -63,11 +66,17 @@ class SearchHistory:
         return [i for i, trial in enumerate(self.trials) if trial.status == TRAINED]
 
     def best_first(self) -> list[int]:
-        """Return the trained trials by reward; of equal ones the smallest first."""
-        return sorted(
-            self.trained(),
-            key=lambda i: (-self.trials[i].reward, self.trials[i].n_parameters, i),
-        )
+        """Return the trained trials, the best first.
+
+        Rewards of longer and of shorter trainings do not compare: trials that were to
+        have more epochs come first, then those of more reward, then the smaller ones.
+        """
+
+        def rank(index: int) -> tuple[float, ...]:
+            trial = self.trials[index]
+            return -trial.max_iter, -trial.reward, trial.n_parameters, index
+
+        return sorted(self.trained(), key=rank)
 
     def best_score(self) -> float:
         """Return the best score so far, NaN before there is one."""
@@ -111,18 +120,24 @@ def _names(
     Settings of the candidates' own come last, as ``param_alpha``; without any there is
     no such column.
     """
-    names = [field.name for field in fields(record_class)]
-    names[names.index("candidate")] = "architecture"
+    names = [
+        "architecture" if field.name in _PROPOSED else field.name
+        for field in fields(record_class)
+    ]
     settings = (name for record in records for name, _ in record.candidate.settings)
     return [*names, *dict.fromkeys(f"param_{name}" for name in settings)]
 
 
 def _as_row(record: Trial | FinalistRecord) -> dict[str, object]:
     """Return the values of a record by the names of its columns."""
-    row = {field.name: getattr(record, field.name) for field in fields(record)}
-    candidate = row.pop("candidate")
-    settings = {f"param_{name}": value for name, value in candidate.settings}
-    return {"architecture": candidate.architecture, **row, **settings}
+    candidate = record.candidate
+    row = {"architecture": candidate.architecture}
+    row |= {
+        field.name: getattr(record, field.name)
+        for field in fields(record)
+        if field.name not in _PROPOSED
+    }
+    return row | {f"param_{name}": value for name, value in candidate.settings}
 
 
 def columns_of(

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
-from sknas._space import Architecture, Candidate
+from sknas._space import Architecture, Candidate, Proposal
 
 TRAINED = "trained"
 FAILED = "failed"
@@ -14,13 +14,14 @@ FAILED = "failed"
 
 @dataclass(frozen=True)
 class Trial:
-    """One candidate that was tried, and everything measured about it.
+    """One proposal that was tried, and everything measured about it.
 
     What could not be measured is NaN: all of a failed child but its cost, and
-    ``predicted_score`` where nothing predicts.
+    ``predicted_score`` where nothing predicts. ``max_iter`` is the epochs that it was
+    to be trained for, and ``n_iter`` those that it was.
     """
 
-    candidate: Candidate
+    proposal: Proposal
     round: int
     status: str
     score: float
@@ -28,8 +29,14 @@ class Trial:
     predicted_score: float
     reward: float
     n_parameters: int
+    max_iter: int
     n_iter: int
     time: float
+
+    @property
+    def candidate(self) -> Candidate:
+        """That of the proposal."""
+        return self.proposal.candidate
 
     @property
     def architecture(self) -> Architecture:

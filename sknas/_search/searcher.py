@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, cast
+from typing import Protocol
 
 import numpy as np
 
@@ -98,8 +98,6 @@ class AskTellSearcher:
         Rounds, and what belongs to them.
     progress : Progress
         Shows it.
-    history : SearchHistory or None, default=None
-        Where trials are recorded; None is a new one.
 
     Attributes
     ----------
@@ -115,14 +113,16 @@ class AskTellSearcher:
         strategy: SearchStrategy,
         settings: SearchSettings,
         progress: Progress,
-        history: SearchHistory | None = None,
     ) -> None:
         self.strategy = strategy
         self.settings = settings
         self.progress = progress
-        self.history = SearchHistory() if history is None else history
+        self.history = SearchHistory()
         self.best: tuple[int, Evaluation] | None = None
+        # All that was trained, so that nothing is trained twice: a strategy that is no
+        # `SearchStrategy` may repeat itself.
         self._seen: set[Proposal] = set()
+        # How often children failed, by the reason.
         self._errors: Counter[str] = Counter()
 
     def run(self, problem: Problem, budget: Budget) -> SearchHistory:
@@ -161,6 +161,7 @@ class AskTellSearcher:
             # A round that would not end in time would be trained in vain.
             if number and seconds_of_last > budget.seconds_left():
                 break
+            # Nothing new to try, an error, or the end of the time.
             if not self._try_round(number, budget):
                 break
             seconds_of_last = time.perf_counter() - start
@@ -173,6 +174,8 @@ class AskTellSearcher:
         try:
             return self._run_round(number, budget)
         except Exception as error:
+            # In the first round it is most likely a mistake that a user wants to see at
+            # once. Later on there is a result worth keeping.
             if not number or self.best is None:
                 raise
             warn(
@@ -185,6 +188,7 @@ class AskTellSearcher:
     def _run_round(self, number: int, budget: Budget) -> bool:
         """Ask, train, record, tell; return whether another round may follow."""
         start = time.perf_counter()
+        # Step 1: ask.
         given = self._propose(is_first=number == 0)
         if not given:
             return False
@@ -193,35 +197,43 @@ class AskTellSearcher:
         n_before = len(self.history)
         report: Mapping[str, object] = {}
         try:
+            # Step 2: train and record. Those of this round follow the others.
             self._train(number, given, budget)
             told = self.history.trials[n_before:]
             is_complete = len(told) == len(given)
-            # A strategy is told of whole rounds; one that the time ended was the last.
+            # Step 3: tell. A strategy is told of whole rounds; one that the time ended
+            # was the last.
             if is_complete:
-                # One that asked for candidates or proposals is told of these.
-                architectures = cast("list[Architecture]", given)
-                self.strategy.tell(architectures, [trial.reward for trial in told])
+                # In the form in which it proposed them.
+                self.strategy.tell(given, [trial.reward for trial in told])
                 report = getattr(self.strategy, "report", dict)() or {}
         finally:
+            # Also after Ctrl-C or an error: the trials that there are make a round.
             seconds = time.perf_counter() - start, trainer.seconds - seconds_before
             self._record_round(number, self.history.trials[n_before:], seconds, report)
         return is_complete
 
-    def _train(self, number: int, given: Sequence[Any], budget: Budget) -> None:
+    def _train(self, number: int, given: Sequence[Proposed], budget: Budget) -> None:
         """Train what was proposed, and record what came of it.
 
         In the order of the proposals, whatever came first; all of them, or what there
         was before an interrupt, an error or the end of the time.
         """
-        requests = [self._request(as_proposal(each)) for each in given]
+        proposals = [as_proposal(each) for each in given]
+        requests = [self._request(proposal) for proposal in proposals]
+        # Before the training, so that it is a prediction.
         predicted = self._predict(given)
+        # By position among the proposals.
         trials: dict[int, Trial] = {}
         evaluations: dict[int, Evaluation] = {}
         evaluator = self._problem.evaluator
         try:
+            # Closed at once if this loop ends early, so that no worker trains on.
             with closing(evaluator.evaluate(requests, budget)) as outcomes:
                 for position, evaluation in outcomes:
-                    trial = self._trial(number, evaluation, predicted[position])
+                    trial = self._trial(
+                        number, proposals[position], evaluation, predicted[position]
+                    )
                     trials[position], evaluations[position] = trial, evaluation
                     self._show(trial, trials.values())
         finally:
@@ -239,6 +251,7 @@ class AskTellSearcher:
         n = self.settings.n_architectures - len(given)
         asked = self.strategy.ask(n)
         self._check_asked(asked, n)
+        # Of what means the same, the first; it stays in the strategy's own form.
         for each in asked:
             proposal = as_proposal(each)
             if proposal not in self._seen:
@@ -267,7 +280,7 @@ class AskTellSearcher:
                     f"up with. Got {each!r} instead."
                 )
 
-    def _predict(self, given: Sequence[Any]) -> Sequence[float]:
+    def _predict(self, given: Sequence[Proposed]) -> Sequence[float]:
         """Return the strategy's guesses at the rewards, NaN if it makes none."""
         if not hasattr(self.strategy, "predict"):
             return [math.nan] * len(given)
@@ -290,18 +303,24 @@ class AskTellSearcher:
             epochs=proposal.epochs,
         )
 
-    def _trial(self, number: int, evaluation: Evaluation, predicted: float) -> Trial:
+    def _trial(
+        self, number: int, proposal: Proposal, evaluation: Evaluation, predicted: float
+    ) -> Trial:
+        """Measure a child; of one that failed, the reward follows with the round."""
         metric = self._problem.metric
         score = reward = math.nan
         if evaluation.predictions is not None:
             score = metric.score(evaluation.predictions)
             reward = metric.reward(evaluation.predictions, score)
+        # A scorer may give NaN to a network that was trained without an error.
         failed = not math.isfinite(reward)
         if failed:
             self._errors[evaluation.error or "a score that is not finite"] += 1
-        data = self._problem.evaluator.trainer.folds[0]
+        trainer = self._problem.evaluator.trainer
+        # All folds have the same columns.
+        data = trainer.folds[0]
         return Trial(
-            candidate=evaluation.candidate,
+            proposal=proposal,
             round=number,
             status=FAILED if failed else TRAINED,
             score=math.nan if failed else score,
@@ -311,6 +330,7 @@ class AskTellSearcher:
             n_parameters=evaluation.architecture.n_parameters(
                 data.X.shape[1], data.output.n_outputs
             ),
+            max_iter=proposal.epochs or trainer.settings.max_iter,
             n_iter=evaluation.n_iter,
             time=evaluation.time,
         )

@@ -25,12 +25,6 @@ class BigramWeightStore:
     def __init__(self) -> None:
         self._entries: dict[Bigram, _Entry] = {}
 
-    def __len__(self) -> int:
-        return len(self._entries)
-
-    def __contains__(self, bigram: Bigram) -> bool:
-        return bigram in self._entries
-
     def add(
         self, architecture: Architecture, weights: Sequence[Weights], score: float
     ) -> None:

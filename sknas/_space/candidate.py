@@ -3,18 +3,33 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import Any, TypeAlias
 
+from sknas._sklearn import Interval, StrOptions
 from sknas._space.architecture import Architecture
 
 Setting: TypeAlias = tuple[str, float | str]
+
+#: What a candidate may set, and the values that it may have: those of the parameter of
+#: the estimator, without 'auto'.
+SETTINGS: dict[str, Interval | StrOptions] = {
+    "learning_rate_init": Interval(Real, 0, None, closed="neither"),
+    "alpha": Interval(Real, 0, None, closed="left"),
+    "label_smoothing": Interval(Real, 0, 1, closed="left"),
+    "dropout": Interval(Real, 0, 1, closed="left"),
+    "batch_size": Interval(Integral, 1, None, closed="left"),
+    "solver": StrOptions({"adamw", "adam"}),
+    "learning_rate": StrOptions({"cosine", "constant"}),
+}
 
 
 @dataclass(frozen=True)
 class Candidate:
     """An architecture with the settings that it is trained with.
 
-    Instances are immutable, hashable and compare by value.
+    Instances are immutable, hashable and compare by value; the order of the settings
+    does not matter.
 
     Parameters
     ----------
@@ -25,6 +40,11 @@ class Candidate:
         ``learning_rate_init``, ``alpha``, ``label_smoothing``, ``dropout``,
         ``batch_size``, ``solver`` and ``learning_rate``. All others are the
         estimator's.
+
+    Raises
+    ------
+    ValueError
+        If a setting has another name, or a value that the parameter may not have.
 
     Examples
     --------
@@ -50,6 +70,31 @@ class Candidate:
                 "The settings of a Candidate must be a tuple of pairs (name, value) "
                 f"with different names. Got {self.settings!r} instead."
             )
+        # In one order and of Python's own types, since candidates that are equal must
+        # also have one `repr`: seeds are made of it. A frozen instance refuses ordinary
+        # assignment.
+        settings = tuple((name, _checked(name, value)) for name, value in sorted(given))
+        object.__setattr__(self, "settings", settings)
+
+
+def _checked(name: str, value: Any) -> float | str:
+    """Return the value of a setting, as a number or text of Python's own."""
+    constraint = SETTINGS.get(name)
+    if constraint is None:
+        raise ValueError(
+            f"The settings of a Candidate must be among {list(SETTINGS)}. "
+            f"Got {name!r} instead."
+        )
+    # A bool is a number to Python, but no value of any of these.
+    is_text_or_number = isinstance(value, (str, Real)) and not isinstance(value, bool)
+    if not is_text_or_number or not constraint.is_satisfied_by(value):
+        raise ValueError(
+            f"The setting {name!r} of a Candidate must be {constraint}. "
+            f"Got {value!r} instead."
+        )
+    if isinstance(value, str):
+        return str(value)
+    return int(value) if constraint.type is Integral else float(value)
 
 
 @dataclass(frozen=True)
@@ -75,15 +120,19 @@ class Proposal:
     epochs: int | None = None
 
     def __post_init__(self) -> None:
+        # As above.
         candidate: Any = self.candidate
-        is_number = isinstance(self.epochs, int) and self.epochs >= 1
+        epochs: Any = self.epochs
+        is_number = isinstance(epochs, Integral) and not isinstance(epochs, bool)
         if not isinstance(candidate, Candidate) or not (
-            self.epochs is None or is_number
+            epochs is None or (is_number and epochs >= 1)
         ):
             raise ValueError(
                 "A Proposal must have a Candidate and None or a number of epochs >= 1. "
                 f"Got {self.candidate!r} and {self.epochs!r} instead."
             )
+        # NumPy's integers become Python's.
+        object.__setattr__(self, "epochs", None if epochs is None else int(epochs))
 
 
 #: What a strategy may propose.

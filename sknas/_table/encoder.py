@@ -325,16 +325,6 @@ class EncodedTable:
             self._by_class = (codes, y, shares)
             encoded[:, -shares.n_features_out :] = shares.cross_fit(codes, y)
 
-    @property
-    def n_rows(self) -> int:
-        """Number of rows."""
-        return len(self._encoded)
-
-    @property
-    def n_features(self) -> int:
-        """Number of encoded columns."""
-        return int(self._encoded.shape[1])
-
     def all_rows(self) -> np.ndarray:
         """Return all rows, for training.
 

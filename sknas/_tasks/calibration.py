@@ -52,26 +52,6 @@ def best_temperature(
     return math.exp(best.x) if log_loss(0.0) - best.fun > _NO_GAIN else 1.0
 
 
-def apply_temperature(probabilities: np.ndarray, temperature: float) -> np.ndarray:
-    """Sharpen (below 1) or soften (above 1) probabilities.
-
-    Parameters
-    ----------
-    probabilities : ndarray of shape (n_rows, n_classes)
-        Rows sum to 1.
-    temperature : float
-        What to divide their logarithms by.
-
-    Returns
-    -------
-    ndarray of shape (n_rows, n_classes)
-        Rows sum to 1 again.
-    """
-    log_p = np.log(np.maximum(probabilities, np.finfo(np.float64).tiny))
-    softened: np.ndarray = np.exp(log_softmax(log_p / temperature, axis=1))
-    return softened
-
-
 def true_log_probabilities(
     probabilities: np.ndarray, y: np.ndarray, temperature: float = 1.0
 ) -> np.ndarray:

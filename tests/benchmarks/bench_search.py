@@ -35,9 +35,10 @@ from bench_trainer import draw_architectures, load_digit_rows, load_mnist_rows, 
 from machine import describe
 from sklearn.base import clone
 from sklearn.datasets import make_classification
+from training import plain_adam
 
 from sknas import PAPER_SETTINGS, NASMLPClassifier
-from sknas._engine.jobs import TrainingData, TrainingJob, TrainingSettings
+from sknas._engine.jobs import TrainingData, TrainingJob
 from sknas._engine.trainer import Trainer
 from sknas._tasks.outputs import SoftmaxOutput
 
@@ -196,9 +197,7 @@ def bench_workers(arguments):
     print(f"{'':20} {'1 worker':>9} {arguments.n_jobs:>2} workers {'ratio':>6}")
     for name, ((X, _, y, _), batch_size, epochs) in tables.items():
         data = TrainingData(X.astype(np.float32), y.astype(np.int64), SoftmaxOutput(10))
-        settings = TrainingSettings(
-            max_iter=epochs, batch_size=batch_size, learning_rate_init=1e-3
-        )
+        settings = plain_adam(epochs, batch_size, 1e-3)
         trainers = [
             Trainer([data], settings, seed=0, device=torch.device("cpu"), n_jobs=n_jobs)
             for n_jobs in (1, arguments.n_jobs)

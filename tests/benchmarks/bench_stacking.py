@@ -15,9 +15,10 @@ import joblib
 import numpy as np
 import torch
 from machine import describe
+from training import plain_adam
 
 from sknas import Architecture
-from sknas._engine.jobs import TrainingData, TrainingJob, TrainingSettings
+from sknas._engine.jobs import TrainingData, TrainingJob
 from sknas._engine.training.stack import train_stack
 from sknas._tasks.outputs import SoftmaxOutput
 
@@ -65,9 +66,7 @@ def main():
 
     for title, widths in SIZES.items():
         epochs = max(2, 24 // sum(w // 64 for w in widths))
-        settings = TrainingSettings(
-            max_iter=epochs, batch_size=64, learning_rate_init=1e-3
-        )
+        settings = plain_adam(epochs, 64, 1e-3)
 
         def run(jobs, size, settings=settings, **workers):
             start = time.perf_counter()

@@ -33,9 +33,10 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 from sklearn.neural_network import MLPClassifier
 from sklearn.preprocessing import StandardScaler
+from training import plain_adam
 
 from sknas import Architecture
-from sknas._engine.jobs import TrainingData, TrainingJob, TrainingSettings
+from sknas._engine.jobs import TrainingData, TrainingJob
 from sknas._engine.trainer import Trainer
 from sknas._model.ensemble import FittedEnsemble, Member
 from sknas._space import SearchSpace
@@ -81,9 +82,7 @@ class Ours:
 
     def prepare(self, X, y, architectures, batch_size, epochs):
         data = TrainingData(X.astype(np.float32), y.astype(np.int64), SoftmaxOutput(10))
-        settings = TrainingSettings(
-            max_iter=epochs, batch_size=batch_size, learning_rate_init=LEARNING_RATE
-        )
+        settings = plain_adam(epochs, batch_size, LEARNING_RATE)
         trainer = Trainer(
             [data], settings, seed=0, device=self.device, n_jobs=self.n_jobs
         )

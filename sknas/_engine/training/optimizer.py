@@ -1,4 +1,4 @@
-"""Adam and AdamW on the flat buffers of a stack: one fused call for equal settings."""
+"""Adam and AdamW on the flat buffers of a stack: one fused call for equal steps."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from sknas._engine.jobs import TrainingSettings
+from sknas._engine.jobs import OptimizerSettings
 from sknas._engine.network import StackedMLP
 
 _BETA_1, _BETA_2, _EPSILON = 0.9, 0.999, 1e-8
@@ -21,21 +21,21 @@ class StackedAdam:
 
     Everything that changes from step to step is a tensor, so that a step can be
     recorded once and replayed. torch's fused Adam takes one learning rate: it is called
-    once for each run of neighbouring children with equal settings, on their slices of
+    once for each group of neighbouring children with equal settings, on their slice of
     the leading axis. Usually all children have the same, and there is one call.
 
     Parameters
     ----------
     network : StackedMLP
         What is trained.
-    settings : sequence of TrainingSettings
+    settings : sequence of OptimizerSettings
         One for each child. As in `MLPClassifier`, the L2 term ``alpha`` of ``'adam'``
         is divided by the batch size; with ``'adamw'``, weight decay is decoupled.
 
     Attributes
     ----------
-    runs : list of TrainingSettings
-        The settings of each run, in the order of the children.
+    groups : list of Group
+        The children that are moved together, in their order.
 
     References
     ----------
@@ -43,7 +43,7 @@ class StackedAdam:
     """
 
     def __init__(
-        self, network: StackedMLP, settings: Sequence[TrainingSettings]
+        self, network: StackedMLP, settings: Sequence[OptimizerSettings]
     ) -> None:
         self.network = network
         self.first_moment = torch.zeros_like(network.parameters)
@@ -51,17 +51,15 @@ class StackedAdam:
         # Of shape (), as torch asks for: the children of a stack step together.
         self._n_steps = network.parameters.new_zeros(())
         self._settings = list(settings)
-        self._make_runs()
+        self._make_groups()
 
-    def _make_runs(self) -> None:
-        self._runs: list[_Run] = []
-        self.runs: list[TrainingSettings] = []
+    def _make_groups(self) -> None:
+        self.groups: list[Group] = []
         start = 0
-        # Only neighbours are grouped: a run has to be one slice of the leading axis.
-        for settings, group in itertools.groupby(self._settings):
-            children = slice(start, start + len(list(group)))
-            self._runs.append(_Run(self, children, settings))
-            self.runs.append(settings)
+        # Only neighbours are grouped: a group has to be one slice of the leading axis.
+        for settings, neighbours in itertools.groupby(self._settings):
+            children = slice(start, start + len(list(neighbours)))
+            self.groups.append(Group(self, children, settings))
             start = children.stop
 
     def set_progress(self, progress: Sequence[float]) -> None:
@@ -70,16 +68,16 @@ class StackedAdam:
         Parameters
         ----------
         progress : sequence of float
-            How much of the schedule of each run is behind, from 0 to 1.
+            How much of the schedule of each group is behind, from 0 to 1.
         """
-        for run, run_progress in zip(self._runs, progress, strict=True):
-            run.set_progress(run_progress)
+        for group, of_group in zip(self.groups, progress, strict=True):
+            group.set_progress(of_group)
 
     def step(self, n_rows: int) -> None:
         """Move the parameters along the gradients of a batch of ``n_rows``."""
         self._n_steps.add_(1)
-        for run in self._runs:
-            run.step(n_rows, self._n_steps)
+        for group in self.groups:
+            group.step(n_rows, self._n_steps)
 
     def select(self, network: StackedMLP, children: Tensor) -> None:
         """Go on with some of the children, which ``network`` holds now."""
@@ -89,16 +87,26 @@ class StackedAdam:
         )
         self.network = network
         self._settings = [self._settings[child] for child in children.tolist()]
-        self._make_runs()
+        self._make_groups()
 
 
-class _Run:
-    """Neighbouring children with equal settings, and their slice of every buffer."""
+class Group:
+    """Neighbouring children with equal settings, and their slice of every buffer.
+
+    Parameters
+    ----------
+    optimizer : StackedAdam
+        Whose moments these are.
+    children : slice
+        Positions on the leading axis.
+    settings : OptimizerSettings
+        What these children have in common.
+    """
 
     def __init__(
-        self, optimizer: StackedAdam, children: slice, settings: TrainingSettings
+        self, optimizer: StackedAdam, children: slice, settings: OptimizerSettings
     ) -> None:
-        self._settings = settings
+        self.settings = settings
         network = optimizer.network
         # Views of shape (n_children, n_parameters), in the lists that torch asks for.
         self._buffers = [
@@ -118,23 +126,25 @@ class _Run:
         self._shrinkage = network.parameters.new_ones(())
 
     def set_progress(self, progress: float) -> None:
-        rate = self._settings.learning_rate_init
-        if self._settings.learning_rate == "cosine":
+        """Set the learning rate for a share of the schedule that is behind."""
+        rate = self.settings.learning_rate_init
+        if self.settings.learning_rate == "cosine":
             # From the initial rate to 0 along half a cosine.
             rate *= 0.5 * (1 + math.cos(math.pi * progress))
         self._rate.fill_(_within_float32(rate))
         if self._decays:
             self._shrinkage.fill_(
-                _within_float32(1 - rate * self._settings.weight_decay)
+                _within_float32(1 - rate * self.settings.weight_decay)
             )
 
     def step(self, n_rows: int, n_steps: Tensor) -> None:
+        """Move these children; ``n_steps`` counts the steps, this one included."""
         # AdamW: W shrinks by the factor 1 - rate * decay, apart from the gradient.
         if self._decays:
             self._decayed.mul_(self._shrinkage)
         elif self._penalizes:
             # Adam: the gradient of the L2 term alpha / (2 n) |W|^2 is alpha / n W.
-            penalty = _within_float32(self._settings.weight_decay / n_rows)
+            penalty = _within_float32(self.settings.weight_decay / n_rows)
             self._decayed_gradients.add_(self._decayed, alpha=penalty)
         parameters, gradients, first_moment, second_moment = self._buffers
         # What torch.optim.Adam(fused=True) calls in the end; the way there would cost

@@ -10,7 +10,7 @@ from typing import Protocol
 import torch
 
 from sknas._budget import Budget
-from sknas._engine.jobs import TrainingSettings
+from sknas._engine.jobs import OptimizerSettings
 
 # Steps that a stack which must have a result is trained for, whatever the budget.
 _FEWEST_STEPS = 8
@@ -36,11 +36,11 @@ class Paced(Protocol):
 class Schedule:
     """Where children of equal settings are on their way through the epochs."""
 
-    def __init__(self, settings: TrainingSettings, n_rows: int) -> None:
+    def __init__(self, settings: OptimizerSettings, n_batches: int) -> None:
         self.progress = 0.0
-        self.n_left = settings.n_steps(n_rows)
+        self.n_left = settings.max_iter * n_batches
         # Less than 1 where training ends before the schedule does.
-        self._end = settings.max_iter / (settings.schedule_iter or settings.max_iter)
+        self._end = settings.max_iter / settings.schedule_iter
 
     def advance(self, affordable: float) -> None:
         """Move on by one step, of which only a share of those left is affordable."""

@@ -109,12 +109,12 @@ class _StackTraining:
         of_children = [child.settings for child in self.children]
         self.device = device
         self.n_rows = len(data.X)
-        # The same for all: see `shared_settings`.
+        # The same for all: see `TrainingSettings.stack_key`.
         self.batch_size = of_children[0].n_batch_rows(self.n_rows)
         self.n_batches = math.ceil(self.n_rows / self.batch_size)
         self.output = data.output
         smoothing = [each.label_smoothing for each in of_children]
-        self.rows = TrainingRows(data, smoothing, device)
+        self.table = TrainingRows(data, smoothing, device)
         self.network = StackedMLP(
             [job.architecture for job in jobs],
             data.X.shape[1],
@@ -127,16 +127,18 @@ class _StackTraining:
             self.network.initialize(position, job.seed, job.inherited)
         # The order of the rows comes from the CPU: the same on every device.
         self.order_generator = torch.Generator("cpu").manual_seed(seed)
-        self.optimizer = StackedAdam(self.network, of_children)
+        optimized = [each.optimizer for each in of_children]
+        self.optimizer = StackedAdam(self.network, optimized)
         # Those on the network's leading axis, in its order, and those of them that are
         # not done: to go on with all may be cheaper than to leave some out.
         self.stacked = list(self.children)
         self.active = list(self.children)
-        self._schedules = {each: Schedule(each, self.n_rows) for each in of_children}
+        self._schedules = {each: Schedule(each, self.n_batches) for each in optimized}
         self.reduced_at = cost_model(device).reduced_at
         # Of shape (n_children, n_parameters): each row is of its child's best epoch.
         self.best_parameters: Tensor | None = None
-        # By batch size: the last batch of an epoch may be a smaller one.
+        # A step and its buffers for each batch size: the last batch of an epoch may be
+        # a smaller one.
         self._steps: dict[int, TrainingStep] = {}
 
     @property
@@ -147,7 +149,7 @@ class _StackTraining:
     @property
     def validation_steps(self) -> float:
         """What validation is likely to cost, in steps."""
-        return _VALIDATION_COST * self.rows.n_validation_rows / self.batch_size
+        return _VALIDATION_COST * self.table.n_validation_rows / self.batch_size
 
     def run(self, pace: Pace, is_cancelled: Callable[[], bool]) -> bool:
         """Train until epochs, time or patience are used up or losses are not finite.
@@ -182,16 +184,18 @@ class _StackTraining:
         )
         n_rows_seen = 0
         schedules = list(self.schedules)
-        of_runs = [self._schedules[settings] for settings in self.optimizer.runs]
-        for number, rows in enumerate(order.to(self.device).split(self.batch_size)):
+        of_groups = [self._schedules[group.settings] for group in self.optimizer.groups]
+        # Positions of the rows of each batch, tensors of shape (batch_size,).
+        batches = order.to(self.device).split(self.batch_size)
+        for number, positions in enumerate(batches):
             affordable = pace.share(self.n_batches - number)
             if not affordable or is_cancelled():
                 break
-            self.optimizer.set_progress([schedule.progress for schedule in of_runs])
-            self._step(len(rows)).run(rows)
+            self.optimizer.set_progress([schedule.progress for schedule in of_groups])
+            self._step(len(positions)).run(positions)
             for schedule in schedules:
                 schedule.advance(affordable)
-            n_rows_seen += len(rows)
+            n_rows_seen += len(positions)
         return n_rows_seen
 
     def _step(self, n_rows: int) -> TrainingStep:
@@ -200,7 +204,7 @@ class _StackTraining:
                 self.network,
                 self.optimizer,
                 self.output,
-                self.rows,
+                self.table,
                 n_rows,
                 self._smoothing(),
             )
@@ -208,7 +212,7 @@ class _StackTraining:
 
     def _smoothing(self) -> list[float] | None:
         """Return each child's label smoothing, or None where all have the same."""
-        if self.rows.is_smoothed:
+        if self.table.is_smoothed:
             return None
         return [child.settings.label_smoothing for child in self.stacked]
 
@@ -218,35 +222,38 @@ class _StackTraining:
         losses = torch.stack([step.take_loss() for step in self._steps.values()])
         # Figures of shape (n_children,): training loss, validation loss and score.
         figures = [losses.sum(0) / n_rows_seen]
-        validation = self.rows.validate(self.network)
+        validation = self.table.validate(self.network)
         if validation is not None:
             figures += validation[1:]
         # (n_children, n_figures), in one transfer for all of them.
-        rows = torch.stack(figures, dim=1).tolist()
+        of_children = torch.stack(figures, dim=1).tolist()
         improved = []
-        for position, (child, row) in enumerate(zip(self.stacked, rows, strict=True)):
+        for position, (child, (loss, *validated)) in enumerate(
+            zip(self.stacked, of_children, strict=True)
+        ):
             if child not in self.active:
                 continue
-            child.loss_curve.append(row[0])
-            if not all(map(math.isfinite, row)):
+            child.loss_curve.append(loss)
+            if not all(map(math.isfinite, (loss, *validated))):
                 child.error = "a loss that is NaN or infinite"
             if validation is None:
                 child.best_iter = n_iter
                 continue
-            child.validation_scores.append(row[2])
+            validation_loss, validation_score = validated
+            child.validation_scores.append(validation_score)
             if child.error is not None:
                 continue
             # Without early stopping, the last epoch is the best one.
-            if child.settings.n_iter_no_change is None or row[1] < child.best_loss:
-                child.best_iter, child.best_loss = n_iter, row[1]
+            stops_early = child.settings.stops_early
+            if not stops_early or validation_loss < child.best_loss:
+                child.best_iter, child.best_loss = n_iter, validation_loss
                 child.best_predictions = validation[0][position].clone()
                 improved.append(position)
         self._keep_parameters(improved)
 
     def _keep_parameters(self, positions: list[int]) -> None:
         """Remember the parameters of an epoch that may turn out to be the best."""
-        stops_early = self.children[0].settings.n_iter_no_change is not None
-        if not stops_early or not positions:
+        if not self.children[0].settings.stops_early or not positions:
             return
         # In the first epoch, only children that have failed have not improved.
         if self.best_parameters is None or len(positions) == len(self.stacked):
@@ -263,7 +270,7 @@ class _StackTraining:
             or n_iter >= child.settings.max_iter
             or (
                 patience is not None
-                and self.rows.n_validation_rows > 0
+                and self.table.n_validation_rows > 0
                 and n_iter - child.best_iter >= patience
             )
         )
@@ -291,7 +298,8 @@ class _StackTraining:
         self.network = network
         self.stacked = list(self.active)
         self._schedules = {
-            settings: self._schedules[settings] for settings in self.optimizer.runs
+            group.settings: self._schedules[group.settings]
+            for group in self.optimizer.groups
         }
         # The old steps write to the tensors of the old network.
         self._steps = {}

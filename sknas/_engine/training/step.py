@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from sknas._engine.network import StackedMLP
+from sknas._engine.network import Batch, StackedMLP
 from sknas._engine.training.optimizer import StackedAdam
 from sknas._engine.training.rows import TrainingRows
 from sknas._tasks.outputs import OutputLoss
@@ -79,10 +79,10 @@ class TrainingStep:
         Moves its parameters.
     output : OutputLoss
         Makes losses and gradients of logits and targets.
-    rows : TrainingRows
-        The table, with targets and weights.
+    table : TrainingRows
+        All rows, with targets and weights.
     n_rows : int
-        Rows of a batch.
+        How many of them a batch has.
     smoothing : sequence of float or None, default=None
         Each child's label smoothing. None where the targets are as they should be.
     """
@@ -92,13 +92,13 @@ class TrainingStep:
         network: StackedMLP,
         optimizer: StackedAdam,
         output: OutputLoss,
-        rows: TrainingRows,
+        table: TrainingRows,
         n_rows: int,
         smoothing: Sequence[float] | None = None,
     ) -> None:
         self._optimizer, self._output = optimizer, output
-        self._rows = rows
-        self._batch = network.batch(n_rows)
+        self._table = table
+        self._batch = Batch(network, n_rows)
         logits = self._batch.logits
         self._loss = torch.zeros_like(logits)
         # Targets of the batch, (1, n_outputs, n_rows), the same for every child unless
@@ -112,17 +112,19 @@ class TrainingStep:
             # Of shape (n_children, 1, 1).
             self._kept, self._added = logits.new_tensor(kept), logits.new_tensor(added)
         self._weights = logits.new_empty((1, 1, n_rows))
-        # A view costs a microsecond: those of every step are made here.
-        self._X_rows, self._target_rows = self._batch.X[0], self._given[0]
-        self._weight_rows = self._weights[0, 0]
+        # Where a batch is copied to, without the axis of the children. A view costs a
+        # microsecond: those of every step are made here.
+        self._X_batch, self._target_batch = self._batch.X[0], self._given[0]
+        self._weight_batch = self._weights[0, 0]
         self._recorded = RecordedStep(network.device)
 
-    def run(self, rows: Tensor) -> None:
+    def run(self, positions: Tensor) -> None:
         """Take the update for the rows at these positions, of shape (n_rows,)."""
-        torch.index_select(self._rows.X, 0, rows, out=self._X_rows)
-        torch.index_select(self._rows.targets, 1, rows, out=self._target_rows)
-        if self._rows.weights is not None:
-            torch.index_select(self._rows.weights, 0, rows, out=self._weight_rows)
+        table = self._table
+        torch.index_select(table.X, 0, positions, out=self._X_batch)
+        torch.index_select(table.targets, 1, positions, out=self._target_batch)
+        if table.weights is not None:
+            torch.index_select(table.weights, 0, positions, out=self._weight_batch)
         self._recorded.run(self._compute)
 
     def _compute(self) -> None:
@@ -130,7 +132,7 @@ class TrainingStep:
             torch.mul(self._given, self._kept, out=self._targets)
             self._targets.add_(self._added)
         logits = self._batch.forward()
-        if self._rows.weights is None:
+        if self._table.weights is None:
             gradient = self._output.add_loss(logits, self._targets, self._loss)
         else:
             loss = torch.zeros_like(self._loss)

@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 
 from sknas._sklearn import validate_parameter_constraints
-from sknas._space import Architecture, SearchSpace, as_proposal
+from sknas._space import Proposal, Proposed, SearchSpace, as_proposal
 
 # How often `ask` draws again for the architectures that it still lacks.
 _MAX_REDRAWS = 20
@@ -46,7 +46,8 @@ class SearchStrategy(BaseEstimator):
 
     A `Candidate` (an architecture with settings of its own) or a `Proposal` (a
     candidate with the epochs to train it for) may stand wherever an architecture does:
-    `draw` may return them, and `learn` is then given the same.
+    `draw` may return them, and `learn` is then given the same. Two that mean the same,
+    such as an architecture and a candidate of it without settings, are duplicates.
 
     Examples
     --------
@@ -78,7 +79,7 @@ class SearchStrategy(BaseEstimator):
         Whatever a strategy remembers of a search is made here, not in the constructor.
         """
 
-    def draw(self, n: int) -> list[Architecture]:
+    def draw(self, n: int) -> Sequence[Proposed]:
         """Draw architectures, by what was learned so far.
 
         Parameters
@@ -88,10 +89,10 @@ class SearchStrategy(BaseEstimator):
 
         Returns
         -------
-        list of Architecture
-            Architectures of `space_`. Duplicates and architectures that were tried
-            before are allowed: `ask` removes them and draws again. It does so too if
-            there are fewer than ``n``, and ignores what there is beyond.
+        sequence of Architecture, Candidate or Proposal
+            Architectures of `space_`. Duplicates and what was tried before are allowed:
+            `ask` removes them and draws again. It does so too if there are fewer than
+            ``n``, and ignores what there is beyond.
         """
         raise NotImplementedError(
             f"{type(self).__name__} must have a method draw(n) that returns a list of "
@@ -99,25 +100,25 @@ class SearchStrategy(BaseEstimator):
         )
 
     def learn(
-        self, architectures: Sequence[Architecture], rewards: Sequence[float]
+        self, architectures: Sequence[Proposed], rewards: Sequence[float]
     ) -> None:
         """Learn from the rewards; by default, do nothing.
 
         Parameters
         ----------
-        architectures : sequence of Architecture
-            Those that `ask` returned and others that were tried, at least one.
-            `was_asked` tells which are which.
+        architectures : sequence of Architecture, Candidate or Proposal
+            What `ask` returned, as `draw` made it, and others that were tried, at least
+            one. `was_asked` tells which are which.
         rewards : sequence of float
             One finite number each; higher is better.
         """
 
-    def predict(self, architectures: Sequence[Architecture]) -> np.ndarray:
+    def predict(self, architectures: Sequence[Proposed]) -> np.ndarray:
         """Predict rewards: NaN by default.
 
         Parameters
         ----------
-        architectures : sequence of Architecture
+        architectures : sequence of Architecture, Candidate or Proposal
             Architectures of the space.
 
         Returns
@@ -162,12 +163,15 @@ class SearchStrategy(BaseEstimator):
         self.space_ = space
         # Two streams, so that neither repeats what the other drew.
         self.generator_, self._fallback = np.random.default_rng(random_state).spawn(2)
-        self._tried: set[Architecture] = set()
-        self._asked: set[Architecture] = set()
-        self._awaited: list[Architecture] | None = None
+        # All as proposals: what means the same must compare equal, whichever of the
+        # three forms it has.
+        self._tried: set[Proposal] = set()
+        self._asked: set[Proposal] = set()
+        # What has been asked for but not yet told, in the form that `draw` gave it.
+        self._awaited: dict[Proposal, Proposed] | None = None
         self.begin()
 
-    def ask(self, n: int) -> list[Architecture]:
+    def ask(self, n: int) -> list[Proposed]:
         """Propose architectures that were neither asked for nor told before.
 
         Parameters
@@ -177,8 +181,9 @@ class SearchStrategy(BaseEstimator):
 
         Returns
         -------
-        list of Architecture
-            Fewer than ``n`` only where the space has no more.
+        list of Architecture, Candidate or Proposal
+            Fewer than ``n`` only where `draw` finds nothing new, and all architectures
+            of the space were tried.
 
         Raises
         ------
@@ -190,21 +195,18 @@ class SearchStrategy(BaseEstimator):
         self._check_set_up("ask")
         if self._awaited is not None:
             raise RuntimeError("ask() was called twice without tell() in between.")
-        n = min(n, self.space_.n_architectures - len(self._tried))
         proposed = self._propose(n) if n > 0 else []
-        self._tried.update(proposed)
-        self._asked.update(proposed)
-        self._awaited = proposed
-        return list(proposed)
+        self._awaited = {as_proposal(each): each for each in proposed}
+        self._tried.update(self._awaited)
+        self._asked.update(self._awaited)
+        return proposed
 
-    def tell(
-        self, architectures: Sequence[Architecture], rewards: Sequence[float]
-    ) -> None:
+    def tell(self, architectures: Sequence[Proposed], rewards: Sequence[float]) -> None:
         """Receive the rewards of architectures.
 
         Parameters
         ----------
-        architectures : sequence of Architecture
+        architectures : sequence of Architecture, Candidate or Proposal
             All that were asked for, and any others of the space.
         rewards : sequence of float
             One finite number each; higher is better.
@@ -227,50 +229,69 @@ class SearchStrategy(BaseEstimator):
             )
         if not np.isfinite(rewards).all():
             raise ValueError(f"rewards must be finite. Got {list(rewards)} instead.")
-        missing = set(self._awaited) - set(architectures)
+        told = [as_proposal(each) for each in architectures]
+        missing = [self._awaited[each] for each in self._awaited if each not in told]
         if missing:
             raise ValueError(
                 f"tell() must be given all that ask() returned. Missing: {missing}."
             )
-        self._tried.update(architectures)
+        # The first of a search may be told as an architecture, where `draw` returned a
+        # candidate of it: a strategy hears its own words.
+        given = [
+            self._awaited.get(proposal, each)
+            for proposal, each in zip(told, architectures, strict=True)
+        ]
+        self._tried.update(told)
         self._awaited = None
-        if architectures:
-            self.learn(architectures, rewards)
+        if given:
+            self.learn(given, rewards)
 
-    def was_asked(self, architecture: Architecture) -> bool:
-        """Tell whether `ask` returned an architecture in this search.
+    def was_asked(self, architecture: Proposed) -> bool:
+        """Tell whether `ask` returned this in this search.
 
         Parameters
         ----------
-        architecture : Architecture
-            Any architecture.
+        architecture : Architecture, Candidate or Proposal
+            Anything that may be told. With other settings or epochs it is another one.
 
         Returns
         -------
         bool
             False for one that others proposed, such as the first of the search.
         """
-        return architecture in self._asked
+        return as_proposal(architecture) in self._asked
 
     def _check_set_up(self, method: str) -> None:
         if not hasattr(self, "space_"):
             raise RuntimeError(f"{method}() was called without calling setup().")
 
-    def _propose(self, n: int) -> list[Architecture]:
-        """Find ``n`` new architectures; a bounded number of redraws, then others."""
-        # A dict is a set that keeps its order.
-        found: dict[Architecture, None] = {}
+    def _propose(self, n: int) -> list[Proposed]:
+        """Find ``n`` new proposals; a bounded number of redraws, then others."""
+        # A dict is a set that keeps its order, and here the form that `draw` gave.
+        found: dict[Proposal, Proposed] = {}
         for _ in range(_MAX_REDRAWS):
-            self._take_new(self._checked(self.draw(n - len(found))), found, n)
+            drawn = self.draw(n - len(found))
+            self._check_drawn(drawn)
+            self._take_new(drawn, found, n)
             if len(found) == n:
-                return list(found)
+                return list(found.values())
+            # There is no end of candidates with settings. But of architectures alone
+            # there may be no more, and then it is in vain to draw them.
+            if not self._n_untried(found) and all(map(_is_plain, drawn)):
+                break
         # The strategy repeats itself. What it does not reach is drawn from the prior,
         # and in a space that is nearly used up, taken in order.
+        n = len(found) + min(n - len(found), self._n_untried(found))
         draws = (self.space_.sample(self._fallback) for _ in range(n * _MAX_REDRAWS))
         self._take_new(itertools.chain(draws, self.space_), found, n)
-        return list(found)
+        return list(found.values())
 
-    def _checked(self, drawn: list[Architecture]) -> list[Architecture]:
+    def _n_untried(self, found: Iterable[Proposal]) -> int:
+        """Count plain architectures, those that were neither tried nor found."""
+        tried = self._tried.union(found)
+        return self.space_.n_architectures - sum(map(_is_plain, tried))
+
+    def _check_drawn(self, drawn: Sequence[Proposed]) -> None:
         for drawn_one in drawn:
             try:
                 architecture = as_proposal(drawn_one).candidate.architecture
@@ -281,16 +302,20 @@ class SearchStrategy(BaseEstimator):
                     f"draw() of {type(self).__name__} must return architectures of "
                     f"space_. Got {drawn_one!r} instead."
                 )
-        return drawn
 
     def _take_new(
-        self,
-        candidates: Iterable[Architecture],
-        found: dict[Architecture, None],
-        n: int,
+        self, drawn: Iterable[Proposed], found: dict[Proposal, Proposed], n: int
     ) -> None:
-        for architecture in candidates:
+        """Add what is new to ``found``, up to ``n`` in all; of equals the first."""
+        for each in drawn:
             if len(found) == n:
                 return
-            if architecture not in self._tried:
-                found[architecture] = None
+            proposal = as_proposal(each)
+            if proposal not in self._tried:
+                found.setdefault(proposal, each)
+
+
+def _is_plain(given: Proposed) -> bool:
+    """Tell whether this is an architecture and no more, in whichever form."""
+    proposal = as_proposal(given)
+    return proposal == as_proposal(proposal.candidate.architecture)

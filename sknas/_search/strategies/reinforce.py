@@ -10,7 +10,7 @@ import numpy as np
 
 from sknas._search.strategies.base import SearchStrategy
 from sknas._sklearn import Interval, StrOptions
-from sknas._space import Architecture
+from sknas._space import Architecture, Proposed, as_proposal
 
 if TYPE_CHECKING:
     from sknas._search.strategies.learner import PolicyLearner
@@ -173,28 +173,28 @@ class ReinforceStrategy(SearchStrategy):
         return self._learner.draw(n)
 
     def learn(
-        self, architectures: Sequence[Architecture], rewards: Sequence[float]
+        self, architectures: Sequence[Proposed], rewards: Sequence[float]
     ) -> None:
         """Update the policy and the predictor.
 
         Parameters
         ----------
-        architectures : sequence of Architecture
-            What was tried in a round.
+        architectures : sequence of Architecture, Candidate or Proposal
+            What was tried in a round. Settings and epochs are passed over.
         rewards : sequence of float
             One finite number each.
         """
         # Its gradient is an expectation under the policy, which drew only its own.
         is_own = [self.was_asked(architecture) for architecture in architectures]
-        self._learner.learn(architectures, rewards, is_own)
+        self._learner.learn(_without_settings(architectures), rewards, is_own)
 
-    def predict(self, architectures: Sequence[Architecture]) -> np.ndarray:
+    def predict(self, architectures: Sequence[Proposed]) -> np.ndarray:
         """Predict rewards; NaN without predictor and before anything was told.
 
         Parameters
         ----------
-        architectures : sequence of Architecture
-            Architectures of the space.
+        architectures : sequence of Architecture, Candidate or Proposal
+            Architectures of the space. Settings and epochs are passed over.
 
         Returns
         -------
@@ -202,7 +202,7 @@ class ReinforceStrategy(SearchStrategy):
             In the units of the rewards.
         """
         self._check_set_up("predict")
-        return self._learner.predict(architectures)
+        return self._learner.predict(_without_settings(architectures))
 
     def report(self) -> dict[str, float]:
         """Return figures about the last update of the policy.
@@ -216,13 +216,17 @@ class ReinforceStrategy(SearchStrategy):
         # A copy: the caller may change it. Before `begin` there is no learner.
         return dict(self._learner.report) if hasattr(self, "_learner") else {}
 
-    def _propose(self, n: int) -> list[Architecture]:
+    def _propose(self, n: int) -> list[Proposed]:
         """Let the predictor pick from more candidates, once it has seen trials."""
         if not self._learner.predicts or self.predictor_candidates == 1:
             return super()._propose(n)
         # Candidates that are drawn but not picked may be drawn again later.
-        n_left = self.space_.n_architectures - len(self._tried)
-        candidates = super()._propose(min(n * self.predictor_candidates, n_left))
+        candidates = super()._propose(n * self.predictor_candidates)
         # Stable, so that equal predictions keep the order of the draws.
         best_first = np.argsort(-self.predict(candidates), kind="stable")
         return [candidates[index] for index in best_first[:n]]
+
+
+def _without_settings(proposed: Sequence[Proposed]) -> list[Architecture]:
+    """Return the architectures alone, which are all that the policy writes."""
+    return [as_proposal(each).candidate.architecture for each in proposed]
