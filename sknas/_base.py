@@ -120,6 +120,9 @@ class BaseNASMLP(BaseEstimator):
     def _attributes(self, result: FitResult) -> dict[str, Any]:
         """Return the fitted attributes."""
         choice, networks, history = result.choice, result.networks, result.history
+        if hasattr(self, "feature_names_in_"):
+            # A plain DataFrame has lost them on its way to the encoder.
+            result.encoder.feature_names_in_ = self.feature_names_in_
         # What `MLPClassifier` publishes of its one network.
         strongest = result.ensemble.members[0]
         return {
@@ -156,9 +159,7 @@ class BaseNASMLP(BaseEstimator):
         from sknas._fit.validation import check_table
 
         check_is_fitted(self, "ensemble_")
-        X = check_table(
-            self, X, reset=False, has_categories=self.encoder_.has_categories
-        )
-        encoded = self.encoder_.transform(X)
+        X = check_table(self, X, reset=False, keeps_columns=self.encoder_.is_mixed)
+        encoded = self.encoder_.encode(X)
         log_probabilities: np.ndarray = self.ensemble_.predict_log_proba(encoded)
         return log_probabilities

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.base import BaseEstimator
-from sklearn.utils.validation import check_is_fitted
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils.validation import check_is_fitted, validate_data
 
-from sknas._table.advice import warn_of_misread_columns
+from sknas._sklearn import check_feature_names_in
+from sknas._table.advice import warn_of_text
 from sknas._table.categories import CategoryEncoder
-from sknas._table.columns import (
-    CATEGORICAL,
-    NUMERIC,
-    as_float64,
-    is_mixed_table,
-    kinds_of,
-    read_numbers,
-    read_texts,
-)
 from sknas._table.encoded import EncodedTable
 from sknas._table.numbers import NumberEncoder, RampEncoder
+from sknas._table.reading.table_reader import TableReader
+from sknas._table.reading.tables import as_float64
 from sknas._table.targets import N_PARTS, TargetMeans
 
 # Encoded numbers computed at once: what lies between one operation and the next stays
@@ -29,30 +24,35 @@ from sknas._table.targets import N_PARTS, TargetMeans
 _CHUNK = 2**17
 
 
-class TableEncoder(BaseEstimator):
-    """Encode numeric and categorical columns, with missing values in any of them.
+class TableEncoder(TransformerMixin, BaseEstimator):
+    """Encode numbers, dates and categories, with missing values in any of them.
 
     Numeric and boolean columns are scaled (`SmoothClipScaler`), their missing values
     become the median, and a column that had some in ``fit`` gets an indicator. If
     there are few enough of them, `RampEncoder` adds what a piecewise linear function of
-    each needs.
-    Categorical and text columns become one column a category, "missing" being a
-    category. Of a column of more than 64, the rarest share one, and the means of the
+    each needs. Dates become such numbers, days since 1970-01-01 (UTC), besides sine and
+    cosine of the time of day, the day of the week and the day of the year, where these
+    vary; durations become days. Text is read as numbers or dates where at least 95 % of
+    a column can be.
+    Categorical and all other text columns become one column a category, "missing" being
+    a category. Of a column of more than 64, the rarest share one, and the means of the
     target among the rows of each category are added (`TargetMeans`). A category that
     ``fit`` has not seen is all zeros, or counts as rare where there are rare ones.
 
     Parameters
     ----------
     encoding : {'auto', 'piecewise', 'scale', 'passthrough'}, default='auto'
-        ``'scale'`` leaves out the ramps, ``'passthrough'`` the scaling too. ``'auto'``
-        is ``'piecewise'`` here; who trains may `restrict` the encoder to a view.
+        ``'scale'`` leaves out the ramps, ``'passthrough'`` the scaling too, but for
+        dates. ``'auto'`` is ``'piecewise'`` here; who trains may `restrict` the
+        encoder to a view.
     random_state : int, default=0
         Divides the rows for the columns that are encoded by the target.
 
     Attributes
     ----------
     kinds_ : list of str
-        ``'numeric'`` or ``'categorical'`` for each column of the table.
+        ``'numeric'``, ``'categorical'``, ``'date'`` or ``'duration'`` for each column
+        of the table, whether it came as such or as text.
     n_features_out_ : int
         Columns of the encoded table.
     views_ : dict of str to ndarray of int
@@ -60,6 +60,10 @@ class TableEncoder(BaseEstimator):
         are ``'piecewise'``, all columns, and ``'scale'``, those without ramps; else
         there is one view of all columns, named after the encoding (``'scale'`` for
         ``'auto'``).
+    n_features_in_ : int
+        Columns of the table.
+    feature_names_in_ : ndarray of str
+        Their names, if all of them are strings.
 
     Notes
     -----
@@ -68,12 +72,12 @@ class TableEncoder(BaseEstimator):
     ``"1.0"``, ``True`` (which equals 1 in Python) and ``"True"`` are one category, as
     are ``0``, ``False`` and ``"False"``. Other text is taken as it is: ``"01"``,
     ``"1.50"``, ``"true"`` and ``" 1"`` are categories of their own. None, NaN, NaT and
-    ``pandas.NA`` are "missing"; text such as ``"nan"`` is text.
+    ``pandas.NA`` are "missing"; text such as ``"nan"`` is text among categories.
     """
 
-    kinds_: list[str]
     n_features_out_: int
     views_: dict[str, np.ndarray]
+    reader_: TableReader
     numbers_: NumberEncoder | None
     categories_: CategoryEncoder | None
     means_: TargetMeans | None
@@ -81,6 +85,12 @@ class TableEncoder(BaseEstimator):
     def __init__(self, encoding: str = "auto", random_state: int = 0) -> None:
         self.encoding = encoding
         self.random_state = random_state
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        tags.input_tags.sparse = True
+        return tags
 
     def fit(
         self,
@@ -133,7 +143,7 @@ class TableEncoder(BaseEstimator):
         Raises
         ------
         TypeError, ValueError
-            If a column holds neither numbers nor categories.
+            If a column holds neither numbers, nor dates, nor categories.
         """
         return self._fit_table(X, y, sample_weight, np.float32)
 
@@ -163,19 +173,43 @@ class TableEncoder(BaseEstimator):
         Returns
         -------
         ndarray of shape (n_rows, n_features_out_)
-            Finite numbers.
+            Finite numbers; a DataFrame if `set_output` says so.
         """
         return self._fit_table(X, y, sample_weight, dtype).all_rows()
 
     def transform(self, X: Any, dtype: npt.DTypeLike = np.float64) -> np.ndarray:
-        """Encode a table.
+        """Check that a table has the columns of ``fit``, and encode it.
 
         Parameters
         ----------
         X : DataFrame, ndarray or sparse matrix of shape (n_rows, n_columns)
-            A validated table with the columns of ``fit``.
+            A table with the columns of ``fit``.
         dtype : dtype, default=np.float64
             Of the result; everything before is computed with 64 bits.
+
+        Returns
+        -------
+        ndarray of shape (n_rows, n_features_out_)
+            Finite numbers; a DataFrame if `set_output` says so.
+
+        Raises
+        ------
+        ValueError
+            If the columns are others, or hold something else than in ``fit``.
+        """
+        check_is_fitted(self)
+        X = validate_data(self, X, reset=False, skip_check_array=True)
+        return self.encode(X, dtype)
+
+    def encode(self, X: Any, dtype: npt.DTypeLike = np.float64) -> np.ndarray:
+        """Encode a validated table, always as an array.
+
+        Parameters
+        ----------
+        X : DataFrame, ndarray or sparse matrix of shape (n_rows, n_columns)
+            A table with the columns of ``fit``.
+        dtype : dtype, default=np.float64
+            Of the result.
 
         Returns
         -------
@@ -185,18 +219,48 @@ class TableEncoder(BaseEstimator):
         Raises
         ------
         ValueError
-            If a column that was numeric in ``fit`` is not.
+            If a column holds something else than in ``fit``.
         """
-        check_is_fitted(self)
-        numbers = self._read_numbers(X)
-        if self.categories_ is None:
+        numbers, texts = self.reader_.read(X)
+        if self.categories_ is None or texts is None:
             return self._encode(numbers, None, dtype)
-        codes = self.categories_.encode(read_texts(X, self._of_kind(CATEGORICAL)))
+        codes = self.categories_.encode(texts)
         encoded = self._encode(numbers, codes, dtype)
         if self.means_ is not None:
             means = self.means_.transform(codes[:, self.categories_.large_columns_])
             encoded[:, -self.means_.n_features_out :] = means
         return encoded
+
+    def get_feature_names_out(
+        self, input_features: Sequence[str] | None = None
+    ) -> np.ndarray:
+        """Name the columns of the encoded table.
+
+        Parameters
+        ----------
+        input_features : array-like of str, optional
+            Names of the columns of the table. By default those of the DataFrame of
+            ``fit``, or ``x0``, ``x1`` ... where it was none.
+
+        Returns
+        -------
+        ndarray of str of shape (n_features_out_,)
+            Such as ``age``, ``age_ramp0``, ``age_missing``, ``when_day_of_week_sin``,
+            ``city_Rome``, ``city_missing``, ``city_infrequent``, and ``city_target_1``
+            for the mean of the target of that number, or the share of that class.
+        """
+        check_is_fitted(self)
+        names = [str(name) for name in check_feature_names_in(self, input_features)]
+        encoded: list[str] = []
+        if self.numbers_ is not None:
+            encoded += self.numbers_.feature_names(self.reader_.number_names(names))
+        if self.categories_ is not None:
+            of_texts = [names[position] for position in self.reader_.text_positions]
+            encoded += self.categories_.feature_names(of_texts)
+            if self.means_ is not None:
+                large = [of_texts[i] for i in self.categories_.large_columns_]
+                encoded += self.means_.feature_names(large)
+        return np.array(_unique(encoded), dtype=object)
 
     def restrict(self, view: str) -> None:
         """Encode only the columns of a view from now on.
@@ -214,14 +278,19 @@ class TableEncoder(BaseEstimator):
         self.views_ = {view: np.arange(n_features)}
 
     @property
+    def kinds_(self) -> list[str]:
+        """What each column of the table holds."""
+        return self.reader_.kinds_
+
+    @property
     def ramps_(self) -> RampEncoder | None:
         """What adds ramps to the numeric columns, None where nothing does."""
         return None if self.numbers_ is None else self.numbers_.ramps_
 
     @property
-    def has_categories(self) -> bool:
-        """Whether a column of the table is categorical."""
-        return CATEGORICAL in self.kinds_
+    def is_mixed(self) -> bool:
+        """Whether columns of the table are not all plain numbers."""
+        return not self.reader_.is_plain
 
     def _fit_table(
         self,
@@ -243,18 +312,21 @@ class TableEncoder(BaseEstimator):
         self, X: Any, y: np.ndarray | None, sample_weight: np.ndarray | None
     ) -> tuple[np.ndarray | None, np.ndarray | None]:
         """Learn everything; return the numbers of the table and its codes."""
-        self.kinds_ = kinds_of(X)
+        validate_data(self, X, skip_check_array=True)
+        self.reader_ = TableReader()
         self.numbers_ = self.categories_ = self.means_ = None
-        numbers = codes = None
-        if NUMERIC in self.kinds_:
-            numbers = as_float64(self._read_numbers(X))
-            self.numbers_ = NumberEncoder(self.encoding).fit(numbers)
-        if CATEGORICAL in self.kinds_:
-            positions = self._of_kind(CATEGORICAL)
+        numbers, texts = self.reader_.fit(X)
+        codes = None
+        if numbers is not None:
+            numbers = as_float64(numbers)
+            self.numbers_ = NumberEncoder(self.encoding).fit(
+                numbers, self.reader_.n_whole, self.reader_.date_columns
+            )
+        if texts is not None:
             self.categories_ = CategoryEncoder()
-            codes = self.categories_.fit(read_texts(X, positions))
-            warn_of_misread_columns(X, positions, self.categories_.codes_)
+            codes = self.categories_.fit(texts)
             self.means_ = self._fit_means(self.categories_, codes, y, sample_weight)
+        warn_of_text(X, self.reader_, self.categories_)
         # The order of the encoded columns: numbers, ramps, indicators; one column a
         # category; means of the target.
         parts = (self.numbers_, self.categories_, self.means_)
@@ -286,16 +358,6 @@ class TableEncoder(BaseEstimator):
         begin = len(self.numbers_.scaler_.center_)
         ramps = np.arange(begin, begin + self.numbers_.n_ramps)
         return {"piecewise": everything, "scale": np.setdiff1d(everything, ramps)}
-
-    def _of_kind(self, kind: str) -> list[int]:
-        return [position for position, k in enumerate(self.kinds_) if k == kind]
-
-    def _read_numbers(self, X: Any) -> Any:
-        """Return the numeric columns; a plain table stays as it is, sparse or not."""
-        if self.has_categories or is_mixed_table(X):
-            return read_numbers(X, self._of_kind(NUMERIC))
-        # Arrays and sparse matrices are converted a chunk of rows at a time.
-        return as_float64(X) if hasattr(X, "iloc") else X
 
     def _encode(
         self, numbers: Any, codes: np.ndarray | None, dtype: npt.DTypeLike
@@ -342,3 +404,15 @@ def _can_be_learned(y: np.ndarray) -> bool:
     # One class needs no shares, and of classes that all have fewer rows than there are
     # parts too little can be learned from other rows.
     return len(counts) > 1 and counts.max() >= N_PARTS
+
+
+def _unique(names: list[str]) -> list[str]:
+    """Tell equal names apart: a category may be called 'missing', say."""
+    taken: set[str] = set()
+    for i, name in enumerate(names):
+        number = 1
+        while names[i] in taken:
+            number += 1
+            names[i] = f"{name}_{number}"
+        taken.add(names[i])
+    return names
