@@ -181,6 +181,9 @@ class BaseNASMLP(BaseEstimator):
     def _attributes(self, result: FitResult) -> dict[str, Any]:
         """Return the fitted attributes."""
         choice, networks, history = result.choice, result.networks, result.history
+        if hasattr(self, "feature_names_in_"):
+            # A plain DataFrame has lost them on its way to the encoder.
+            result.encoder.feature_names_in_ = self.feature_names_in_
         # What `MLPClassifier` publishes of its one network.
         strongest = result.ensemble.members[0]
         return {
@@ -215,8 +218,6 @@ class BaseNASMLP(BaseEstimator):
         from sknas._fit.validation import check_table
 
         check_is_fitted(self, "ensemble_")
-        X = check_table(
-            self, X, reset=False, has_categories=self.encoder_.has_categories
-        )
-        encoded: np.ndarray = self.encoder_.transform(X)
+        X = check_table(self, X, reset=False, keeps_columns=self.encoder_.is_mixed)
+        encoded: np.ndarray = self.encoder_.encode(X)
         return encoded

@@ -262,14 +262,14 @@ def test_what_is_no_table_is_refused(X, message, fast):
 
 
 @pytest.mark.usefixtures("_nothing_is_trained")
-def test_a_datetime_column_is_refused_with_a_remedy(fast):
-    frame = pd.DataFrame({"x": range(8), "when": pd.date_range("2020", periods=8)})
-    with pytest.raises(
-        ValueError, match=r"Column 'when' has dtype datetime64.*leave it"
-    ):
+def test_dates_of_which_some_have_a_time_zone_are_refused(fast):
+    dates = pd.Series(pd.date_range("2020", periods=8), dtype=object)
+    dates[3] = dates[3].tz_localize("UTC")
+    frame = pd.DataFrame({"x": range(8), "when": dates})
+    with pytest.raises(ValueError, match="Column 'when': dates with a time zone and d"):
         NASMLPClassifier(**fast).fit(frame, [0, 1] * 4)
-    with pytest.raises(ValueError, match=r"Column 0 has dtype datetime64.*leave it"):
-        NASMLPClassifier(**fast).fit(frame[["when"]].to_numpy(), [0, 1] * 4)
+    with pytest.raises(ValueError, match="Column 1: dates with a time zone and dates"):
+        NASMLPClassifier(**fast).fit(frame.to_numpy(dtype=object), [0, 1] * 4)
 
 
 # Odd, but fitted.
@@ -376,6 +376,18 @@ def test_duplicate_columns_are_harmless(fast, binary_table):
     frame = pd.DataFrame({"a": X[:, 0], "b": ["x", "y"] * 45})
     twice = frame.assign(c=frame["a"], d=frame["b"])
     _fit_silently(NASMLPClassifier(**fast), twice, y)
+
+
+def test_dates_are_numbers(fast):
+    frame = pd.DataFrame({"x": range(90), "when": pd.date_range("2020", periods=90)})
+    y = np.arange(90) % 2
+    _fit_silently(NASMLPClassifier(**fast), frame, y)
+    array = frame[["when"]].to_numpy()
+    classifier = NASMLPClassifier(**fast)
+    probabilities = _fit_silently(classifier, array, y)
+    # Ordinal, sine and cosine of the day of the week.
+    assert classifier.encoder_.n_features_out_ == 3
+    np.testing.assert_allclose(classifier.predict_proba(array[[7]]), probabilities[[7]])
 
 
 # Children that fail.
@@ -500,8 +512,18 @@ def test_infinity_and_dates_are_refused_at_predict_time_too(fast, mixed_frame):
     with pytest.raises(ValueError, match="contains infinity"):
         classifier.predict(X.assign(number=np.inf))
     dates = pd.Series(pd.date_range("2020", periods=len(X)), index=X.index)
-    with pytest.raises((TypeError, ValueError), match="number"):
+    with pytest.raises(ValueError, match="Column 'number' was numeric in fit"):
         classifier.predict(X.assign(number=dates))
+
+
+def test_a_date_turned_to_a_number_is_refused_by_name(fast):
+    frame = pd.DataFrame({"x": range(9), "when": pd.date_range("2020", periods=9)})
+    y = np.arange(9) % 2
+    for columns in (["when"], ["x", "when"]):
+        classifier = NASMLPClassifier(**fast).fit(frame[columns], y)
+        numbers = frame[columns].assign(when=1.0)
+        with pytest.raises(ValueError, match="Column 'when' held dates in fit and mus"):
+            classifier.predict(numbers)
 
 
 def test_missing_values_that_fit_has_not_seen_are_silent(fast, mixed_frame):

@@ -687,14 +687,21 @@ def test_joblibs_backends_give_equal_results(fast, three_class_table):
         np.testing.assert_array_equal(classifier.predict_proba(X), expected)
 
 
-def test_a_table_of_numbers_that_was_read_as_text_is_told(fast):
+def test_numbers_that_came_as_text_are_numbers_which_is_told_once(fast):
     numbers = np.random.default_rng(0).normal(size=(40, 1)).round(6)
     y = np.array([0, 1] * 20)
+    classifier = NASMLPClassifier(**fast)
     with pytest.warns(
-        UserWarning, match=r"looks like something other(.|\n)*- 0: .* read as numbers"
+        UserWarning,
+        match=r"A text column was read as numbers or .*\n- 0: numbers$",
     ) as caught:
-        NASMLPClassifier(**fast).fit(numbers.astype(str), y)
-    assert {warning.filename for warning in caught} == {__file__}
+        classifier.fit(numbers.astype(str), y)
+    assert [warning.filename for warning in caught] == [__file__]
+    expected = NASMLPClassifier(**fast).fit(numbers, y).predict_proba(numbers)
+    np.testing.assert_array_equal(classifier.predict_proba(numbers), expected)
+    np.testing.assert_array_equal(
+        classifier.predict_proba(numbers.astype(str)), expected
+    )
     # Codes are few, words are no numbers, and a categorical dtype says what is meant.
     words = np.array([[f"word {i}"] for i in range(40)], dtype=object)
     category = pd.DataFrame({"a": pd.Categorical(numbers[:, 0].astype(str))})

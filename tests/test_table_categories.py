@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.linear_model import LogisticRegression
-from sklearn.preprocessing import OneHotEncoder, TargetEncoder
+from sklearn.preprocessing import OneHotEncoder
 
-from sknas._table.categories import CategoryEncoder, ClassShares
+from sknas._table.categories import CategoryEncoder
 from sknas._table.encoder import TableEncoder
 
 
@@ -131,50 +131,6 @@ def test_booleans_that_became_numbers_or_text_are_the_same_categories():
         )
 
 
-# Shares of the classes.
-
-
-@pytest.mark.parametrize("n_classes", [2, 3])
-def test_shares_equal_those_of_scikit_learns_target_encoder(n_classes):
-    generator = np.random.default_rng(0)
-    codes = generator.integers(0, [40, 90], size=(200, 2)).astype(np.int32)
-    # Categories of one class, of one row, and of more rows than classes.
-    y = np.where(codes[:, 0] < 10, 1, generator.integers(0, n_classes, 200))
-    shares = ClassShares([41, 91], n_classes, 0).fit(codes, y)
-    unseen = np.array([[40, 90]])
-    target_type = "binary" if n_classes == 2 else "multiclass"
-    reference = TargetEncoder(target_type=target_type).fit(codes, y)
-    for table in (codes, unseen):
-        # scikit-learn arranges the classes of a column one after another.
-        expected = reference.transform(table).reshape(len(table), 2, -1)
-        expected = expected.transpose(0, 2, 1).reshape(len(table), -1) - 0.5
-        encoded = shares.transform(table)
-        assert encoded.shape == (len(table), shares.n_features_out)
-        np.testing.assert_allclose(encoded, expected, atol=1e-12)
-
-
-def test_cross_fitted_shares_come_from_the_rows_of_other_parts():
-    generator = np.random.default_rng(0)
-    codes = generator.integers(0, 30, size=(103, 1))
-    y = generator.integers(0, 3, 103)
-    shares = ClassShares([31], 3, 7)
-    encoded = shares.cross_fit(codes, y)
-    # A row's own class changes nothing in its own columns, and much in others'.
-    own, others = [], []
-    for row in range(20):
-        changed = y.copy()
-        # The order of the classes decides the parts; two equal rows swap classes.
-        partner = np.flatnonzero(y != y[row])[0]
-        changed[[row, partner]] = y[[partner, row]]
-        difference = np.abs(shares.cross_fit(codes, changed) - encoded).max(axis=1)
-        own.append(difference[row])
-        others.append(difference.max())
-    assert min(others) > 0
-    whole = shares.fit(codes, y).transform(codes)
-    correlation = [np.corrcoef(s[:, 0], y == 0)[0, 1] for s in (encoded, whole)]
-    assert correlation[0] < 0.2 < correlation[1]
-
-
 def test_a_row_is_encoded_without_a_new_table_of_the_categories():
     """Whatever is rebuilt for 100,000 categories takes a megabyte or more."""
     n_rows = 100_000
@@ -259,7 +215,7 @@ def test_a_fold_is_the_table_of_its_rows_alone():
     assert train.dtype == test.dtype == np.float32
     # The hundred categories are in every part, and so have the same codes.
     alone = TableEncoder(random_state=5)
-    encoded = alone.fit_transform(X.iloc[rows], y[rows], np.float32)
+    encoded = alone.fit_transform(X.iloc[rows], y[rows], dtype=np.float32)
     np.testing.assert_array_equal(train[:, 64:], encoded[:, 64:])
     encoded = alone.transform(X.iloc[validation_rows], np.float32)
     np.testing.assert_array_equal(test[:, 64:], encoded[:, 64:])
@@ -271,7 +227,7 @@ def test_a_fold_is_the_table_of_its_rows_alone():
 def test_all_rows_of_a_table_are_those_of_fit_transform(mixed_frame):
     X, y = mixed_frame
     table = TableEncoder().fit_table(X, y)
-    expected = TableEncoder().fit_transform(X, y, np.float32)
+    expected = TableEncoder().fit_transform(X, y, dtype=np.float32)
     np.testing.assert_array_equal(table.all_rows(), expected)
     rows, validation_rows = np.arange(40), np.arange(40, 60)
     train, test = table.fold(rows, validation_rows)

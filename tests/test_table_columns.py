@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 from scipy import sparse
 
-from sknas._table.columns import CATEGORICAL, NUMERIC, is_mixed_table
 from sknas._table.encoder import TableEncoder
+from sknas._table.reading.columns import CATEGORICAL, NUMERIC
+from sknas._table.reading.tables import is_mixed_table
 
 
 @pytest.mark.parametrize(
@@ -66,36 +67,10 @@ def test_every_kind_of_column_is_encoded_with_missing_values(mixed_frame):
     assert np.abs(encoded).max() <= 3
 
 
-@pytest.mark.parametrize(
-    ("column", "kind"),
-    [
-        (pd.date_range("2020-01-01", periods=3), "datetime64"),
-        (pd.to_timedelta([1, 2, 3], unit="D"), "timedelta64"),
-        (pd.period_range("2020-01", periods=3, freq="M"), "period"),
-    ],
-    ids=["datetime", "timedelta", "period"],
-)
-def test_a_column_of_dates_is_refused_with_a_remedy(column, kind):
-    frame = pd.DataFrame({"x": [1, 2, 3], "when": column})
-    with pytest.raises(
-        ValueError, match=rf"Column 'when' has dtype {kind}.*leave it out"
-    ):
-        TableEncoder().fit(frame)
-
-
 @pytest.mark.parametrize("value", [{"a": 1}, [1, 2]], ids=["dict", "list"])
 def test_an_object_column_of_anything_else_is_refused(value):
     frame = pd.DataFrame({"odd": pd.Series([value, value], dtype=object)})
-    with pytest.raises(TypeError, match=r"Column 'odd' holds .* must be a string or a"):
-        TableEncoder().fit(frame)
-
-
-@pytest.mark.parametrize(
-    "value", [datetime.date(2020, 1, 1), pd.Timestamp(2020, 1, 1)], ids=["date", "time"]
-)
-def test_objects_that_are_dates_are_refused_like_columns_of_dates(value):
-    frame = pd.DataFrame({"odd": pd.Series([value, value], dtype=object)})
-    with pytest.raises(ValueError, match=r"Column 'odd' holds .* leave it out"):
+    with pytest.raises(TypeError, match=r"Column 'odd' holds .* must be a string or "):
         TableEncoder().fit(frame)
 
 
@@ -202,7 +177,10 @@ def test_an_integer_of_any_size_may_be_a_category():
 
 def test_every_value_of_an_unusual_type_is_looked_at():
     column = pd.Series([Decimal(1), Fraction(1, 2), datetime.date(2020, 1, 1)])
-    with pytest.raises(ValueError, match="Column 'x' holds datetime"):
+    with pytest.raises(
+        ValueError,
+        match=r"Column 'x' holds Decimal.* and datetime.* cannot be",
+    ):
         TableEncoder().fit(pd.DataFrame({"x": column, "text": list("abc")}))
     arrays = np.empty(2, dtype=object)
     arrays[0], arrays[1] = np.array(1.0), np.array([1.0, 2.0])

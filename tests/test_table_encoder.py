@@ -6,14 +6,15 @@ from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-from sknas._table.columns import CATEGORICAL
 from sknas._table.encoder import TableEncoder
 from sknas._table.numbers import SmoothClipScaler
+from sknas._table.reading.columns import CATEGORICAL
 
 
 def _encode(table, other=None, encoding="scale"):
     encoder = TableEncoder(encoding).fit(table)
-    return encoder.transform(table if other is None else other)
+    # `transform` would tell arrays from frames.
+    return encoder.encode(table if other is None else other)
 
 
 def _steps(encoding, n_columns=3):

@@ -9,11 +9,11 @@ from sklearn.utils import check_array
 from sklearn.utils.validation import validate_data
 
 from sknas._sklearn import check_sample_weight
-from sknas._table.columns import is_mixed_table
+from sknas._table.reading.tables import is_mixed_table
 
 
 def check_table(
-    estimator: Any, X: Any, *, reset: bool, has_categories: bool = False
+    estimator: Any, X: Any, *, reset: bool, keeps_columns: bool = False
 ) -> Any:
     """Validate X as far as possible by scikit-learn's own checks.
 
@@ -25,9 +25,10 @@ def check_table(
         What the user gave.
     reset : bool
         True in ``fit``; False compares with what ``fit`` saw.
-    has_categories : bool, default=False
-        Whether ``fit`` saw categories. A DataFrame then keeps the dtype of each column
-        even if all are numbers now: True must not become 1.0 where it is a category.
+    keeps_columns : bool, default=False
+        Whether ``fit`` saw more than plain numbers. A DataFrame then keeps the dtype of
+        each column even if all are numbers now: True must not become 1.0 where it is a
+        category, and a date is missed by the name of its column.
 
     Returns
     -------
@@ -38,7 +39,9 @@ def check_table(
         array = np.asarray(X)
         # numpy turns the numbers of a mixed list into text.
         X = np.asarray(X, dtype=object) if array.dtype.kind in "US" else array
-    keeps_columns = has_categories and hasattr(X, "iloc") and X.ndim == 2
+    if hasattr(X, "collect") and type(X).__module__.startswith("polars."):
+        raise ValueError(f"X is a {type(X).__name__} of polars. Give X.collect().")
+    keeps_columns = keeps_columns and hasattr(X, "iloc") and X.ndim == 2
     if not (keeps_columns or is_mixed_table(X)):
         return validate_data(
             estimator,

@@ -59,7 +59,7 @@ class Workbench:
         make_trainer: Callable[[Sequence[TrainingData], TrainingSettings], Trainer],
     ) -> None:
         self.encoder = encoder
-        self._table = encoder.fit_table(X, _known(task.y))
+        self._table = encoder.fit_table(X, task.y, task.sample_weight)
         self.views: dict[str, np.ndarray] = self.encoder.views_
         self.search_view = next(iter(self.views))
         self._task, self._splits = task, splits
@@ -152,7 +152,10 @@ def affordable_rows(
     with warnings.catch_warnings():
         # Warnings about the table are issued when the whole table is encoded.
         warnings.simplefilter("ignore")
-        table = encoder.fit_table(safe_indexing(X, probed), _known(task.y[probed]))
+        of_probed = task.subset(probed)
+        table = encoder.fit_table(
+            safe_indexing(X, probed), of_probed.y, of_probed.sample_weight
+        )
     table.all_rows()
     # Step 2: take as many, in the order of the permutation, as there is time for.
     seconds_per_row = (time.monotonic() - start) / len(probed)
@@ -162,7 +165,3 @@ def affordable_rows(
         return None
     # Some rows of each class besides: one to be trained on, one to be validated.
     return np.union1d(rows[:n_affordable], task.representatives())
-
-
-def _known(y: np.ndarray) -> np.ndarray | None:
-    return y if y.dtype.kind in "iu" else None

@@ -1,17 +1,14 @@
-"""Categorical columns: integer codes, one column per category, class shares."""
+"""Categorical columns: integer codes, and one column per category."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import repeat
 
 import numpy as np
 
 # More categories than this share a column, the rarest of them.
 MAX_CATEGORIES = 64
-# Parts of the rows, of which each is encoded by the classes of the others.
-N_PARTS = 5
 
 
 class CategoryEncoder:
@@ -85,6 +82,25 @@ class CategoryEncoder:
             encoded[:, i] = np.fromiter(found, np.int32, count=len(column))
         return encoded
 
+    def feature_names(self, names: Sequence[str]) -> list[str]:
+        """Name the encoded columns after those of the table and the categories.
+
+        Parameters
+        ----------
+        names : sequence of str
+            Those of the columns that `fit` has seen.
+        """
+        encoded = [""] * self.n_features_out
+        for name, begin, codes in zip(names, self._begins, self.codes_, strict=True):
+            shared = "infrequent" if len(codes) > MAX_CATEGORIES else None
+            last = self._positions[begin : begin + len(codes)].max()
+            for text, code in codes.items():
+                position = self._positions[begin + code]
+                category = "missing" if text is None else text
+                is_shared = shared is not None and position == last
+                encoded[position] = f"{name}_{shared if is_shared else category}"
+        return encoded
+
     def one_hot(self, codes: np.ndarray, out: np.ndarray) -> None:
         """Write one column per category.
 
@@ -131,188 +147,3 @@ def _positions_of(counts: np.ndarray) -> np.ndarray:
         positions[:] = MAX_CATEGORIES - 1
         positions[frequent] = np.arange(MAX_CATEGORIES - 1)
     return positions
-
-
-@dataclass(frozen=True)
-class _Tally:
-    """What is counted of the target among the rows of each category.
-
-    Attributes
-    ----------
-    counts : ndarray of shape (n_codes,)
-        Rows.
-    totals, squares : ndarray of shape (n_codes, n_targets)
-        Sums of the target, and of its square. A class is a target of 0 and 1, for
-        which the two are the same.
-    """
-
-    counts: np.ndarray
-    totals: np.ndarray
-    squares: np.ndarray
-
-    def without(self, other: _Tally) -> _Tally:
-        """Take the rows of another tally out of this one."""
-        # Of classes, totals and squares are one array, and stay one.
-        totals = self.totals - other.totals
-        is_same = self.squares is self.totals
-        squares = totals if is_same else self.squares - other.squares
-        return _Tally(self.counts - other.counts, totals, squares)
-
-    def smooth_means(self, codes: np.ndarray) -> np.ndarray:
-        """Return means of the target by category, drawn towards that of all rows.
-
-        A mean of few rows, or of rows that differ much, counts little. This is what
-        scikit-learn's ``TargetEncoder(smooth="auto")`` computes (equations 5 and 6 of
-        D. Micci-Barreca, "A preprocessing scheme for high-cardinality categorical
-        attributes in classification and prediction problems", 2001).
-
-        Parameters
-        ----------
-        codes : ndarray of shape (n,)
-            Categories.
-
-        Returns
-        -------
-        ndarray of shape (n, n_targets)
-            The mean of all rows where a category has none.
-        """
-        # Mean and variance of the target over all rows, of shape (n_targets,).
-        n_rows = max(self.counts.sum(), 1)
-        prior = self.totals.sum(axis=0) / n_rows
-        variance = self.squares.sum(axis=0) / n_rows - prior**2
-        # Only what was asked for is computed: of (n_codes, n_targets), (n, n_targets).
-        counts = self.counts[codes, None]
-        totals = self.totals[codes]
-        squares = totals if self.squares is self.totals else self.squares[codes]
-        # Categories without rows give NaN.
-        with np.errstate(divide="ignore", invalid="ignore"):
-            means = totals / counts
-            # The variance within a category, and the weight that it leaves its mean.
-            within = (squares - totals * means) / counts
-            weights = variance * counts / (variance * counts + within)
-            smoothed: np.ndarray = weights * means + (1 - weights) * prior
-        np.copyto(smoothed, prior, where=np.isnan(smoothed))
-        return smoothed
-
-
-def _tally(codes: np.ndarray, y: np.ndarray, n_codes: int, n_classes: int) -> _Tally:
-    """Count the classes of each category in one pass over the rows."""
-    # A cell for each pair of code and class; their product may exceed 32 bits.
-    cells = codes.astype(np.int64) * n_classes + y
-    totals = np.bincount(cells, minlength=n_codes * n_classes)
-    totals = totals.reshape(n_codes, n_classes).astype(np.float64)
-    counts = totals.sum(axis=1)
-    # The share of the second of two classes says that of the first.
-    totals = totals[:, 1:] if n_classes == 2 else totals
-    return _Tally(counts, totals, totals)
-
-
-class ClassShares:
-    """Encode categories by the shares of the classes among their rows.
-
-    Parameters
-    ----------
-    sizes : sequence of int
-        Codes of each column, that of unseen texts included.
-    n_classes : int
-        Classes; two give one encoded column, more give one each.
-    random_state : int
-        Divides the rows in `cross_fit`.
-    """
-
-    def __init__(self, sizes: Sequence[int], n_classes: int, random_state: int) -> None:
-        self.sizes = tuple(sizes)
-        self.n_classes = n_classes
-        self.random_state = random_state
-
-    @property
-    def n_features_out(self) -> int:
-        """Number of encoded columns."""
-        return len(self.sizes) * (1 if self.n_classes == 2 else self.n_classes)
-
-    def fit(self, codes: np.ndarray, y: np.ndarray) -> ClassShares:
-        """Learn the shares from all rows given.
-
-        Parameters
-        ----------
-        codes : ndarray of shape (n_rows, n_columns)
-            Categories.
-        y : ndarray of shape (n_rows,), int
-            Class codes.
-
-        Returns
-        -------
-        ClassShares
-            Itself.
-        """
-        self.tables_ = [
-            self._tally(column, y, size).smooth_means(np.arange(size))
-            for column, size in zip(codes.T, self.sizes, strict=True)
-        ]
-        return self
-
-    def transform(self, codes: np.ndarray) -> np.ndarray:
-        """Encode rows that `fit` did not learn from.
-
-        Parameters
-        ----------
-        codes : ndarray of shape (n_rows, n_columns)
-            Categories.
-
-        Returns
-        -------
-        ndarray of shape (n_rows, n_features_out)
-            Shares minus 1/2: a class of all columns, then the next.
-        """
-        # An array of shape (n_rows, n_targets) for each column; a code picks a row.
-        shares = [
-            table[column] for table, column in zip(self.tables_, codes.T, strict=True)
-        ]
-        return self._arrange(shares)
-
-    def cross_fit(self, codes: np.ndarray, y: np.ndarray) -> np.ndarray:
-        """Encode rows by the classes of other rows, so that none shows its own class.
-
-        Parameters
-        ----------
-        codes : ndarray of shape (n_rows, n_columns)
-            Categories.
-        y : ndarray of shape (n_rows,), int
-            Class codes.
-
-        Returns
-        -------
-        ndarray of shape (n_rows, n_features_out)
-            As `transform` returns.
-        """
-        parts = _parts(y, self.random_state)
-        rows_of = [np.flatnonzero(parts == part) for part in range(N_PARTS)]
-        shares = []
-        for column, size in zip(codes.T, self.sizes, strict=True):
-            whole = self._tally(column, y, size)
-            encoded = np.empty((len(y), whole.totals.shape[1]))
-            # Counting the part and taking it away is cheaper than counting the others.
-            for rows in rows_of:
-                others = whole.without(self._tally(column[rows], y[rows], size))
-                encoded[rows] = others.smooth_means(column[rows])
-            shares.append(encoded)
-        return self._arrange(shares)
-
-    def _tally(self, column: np.ndarray, y: np.ndarray, size: int) -> _Tally:
-        return _tally(column, y, size, self.n_classes)
-
-    def _arrange(self, shares: list[np.ndarray]) -> np.ndarray:
-        # (n_rows, n_targets, n_columns), the last two as one axis
-        stacked = np.stack(shares, axis=2)
-        return stacked.reshape(len(stacked), -1) - 0.5
-
-
-def _parts(y: np.ndarray, random_state: int) -> np.ndarray:
-    """Divide the rows at random, those of each class as evenly as possible."""
-    # Rows in random order, then by class: dealt out one by one, each part gets its
-    # share of each class. This works with fewer rows of a class than parts too.
-    order = np.random.default_rng(random_state).permutation(len(y))
-    order = order[np.argsort(y[order], kind="stable")]
-    parts = np.empty(len(y), dtype=np.intp)
-    parts[order] = np.arange(len(y)) % N_PARTS
-    return parts

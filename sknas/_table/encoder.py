@@ -2,56 +2,57 @@
 
 from __future__ import annotations
 
-from copy import copy
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.base import BaseEstimator
-from sklearn.utils.validation import check_is_fitted
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils.validation import check_is_fitted, validate_data
 
-from sknas._table.advice import warn_of_misread_columns
-from sknas._table.categories import N_PARTS, CategoryEncoder, ClassShares
-from sknas._table.columns import (
-    CATEGORICAL,
-    NUMERIC,
-    as_float64,
-    is_mixed_table,
-    kinds_of,
-    read_numbers,
-    read_texts,
-)
+from sknas._sklearn import check_feature_names_in
+from sknas._table.advice import warn_of_text
+from sknas._table.categories import CategoryEncoder
+from sknas._table.encoded import EncodedTable
 from sknas._table.numbers import NumberEncoder, RampEncoder
+from sknas._table.reading.table_reader import TableReader
+from sknas._table.reading.tables import as_float64
+from sknas._table.targets import N_PARTS, TargetMeans
 
 # Encoded numbers computed at once: what lies between one operation and the next stays
 # in the cache of a core.
 _CHUNK = 2**17
 
 
-class TableEncoder(BaseEstimator):
-    """Encode numeric and categorical columns, with missing values in any of them.
+class TableEncoder(TransformerMixin, BaseEstimator):
+    """Encode numbers, dates and categories, with missing values in any of them.
 
     Numeric and boolean columns are scaled (`SmoothClipScaler`), their missing values
     become the median, and a column that had some in ``fit`` gets an indicator. If
     there are few enough of them, `RampEncoder` adds what a piecewise linear function of
-    each needs.
-    Categorical and text columns become one column per category, "missing" being a
-    category. Of a column of more than 64, the rarest share one, and the shares of the
-    classes among the rows of each category are added (`ClassShares`). A category that
-    ``fit`` has not seen is all zeros, or counts as rare where there are rare ones.
+    each needs. Dates become such numbers, days since 1970-01-01 (UTC), besides sine and
+    cosine of the time of day, the day of the week and the day of the year, where these
+    vary; durations become days. Text is read as numbers or dates where at least 95 % of
+    a column can be.
+    Categorical and all other text columns become one column per category, "missing"
+    being a category. Of a column of more than 64, the rarest share one, and the means
+    of the target among the rows of each category are added (`TargetMeans`). A category
+    that ``fit`` has not seen is all zeros, or counts as rare where there are rare ones.
 
     Parameters
     ----------
     encoding : {'auto', 'piecewise', 'scale', 'passthrough'}, default='auto'
-        ``'scale'`` leaves out the ramps, ``'passthrough'`` the scaling too. ``'auto'``
-        is ``'piecewise'`` here; who trains may `restrict` the encoder to a view.
+        ``'scale'`` leaves out the ramps, ``'passthrough'`` the scaling too, but for
+        dates. ``'auto'`` is ``'piecewise'`` here; who trains may `restrict` the
+        encoder to a view.
     random_state : int, default=0
-        Divides the rows for the columns that are encoded by the classes.
+        Divides the rows for the columns that are encoded by the target.
 
     Attributes
     ----------
     kinds_ : list of str
-        ``'numeric'`` or ``'categorical'`` for each column of the table.
+        ``'numeric'``, ``'categorical'``, ``'date'`` or ``'duration'`` for each column
+        of the table, whether it came as such or as text.
     n_features_out_ : int
         Columns of the encoded table.
     views_ : dict of str to ndarray of int
@@ -59,6 +60,10 @@ class TableEncoder(BaseEstimator):
         are ``'piecewise'``, all columns, and ``'scale'``, those without ramps; else
         there is one view of all columns, named after the encoding (``'scale'`` for
         ``'auto'``).
+    n_features_in_ : int
+        Columns of the table.
+    feature_names_in_ : ndarray of str
+        Their names, if all of them are strings.
 
     Notes
     -----
@@ -67,47 +72,68 @@ class TableEncoder(BaseEstimator):
     ``"1.0"``, ``True`` (which equals 1 in Python) and ``"True"`` are one category, as
     are ``0``, ``False`` and ``"False"``. Other text is taken as it is: ``"01"``,
     ``"1.50"``, ``"true"`` and ``" 1"`` are categories of their own. None, NaN, NaT and
-    ``pandas.NA`` are "missing"; text such as ``"nan"`` is text.
+    ``pandas.NA`` are "missing"; text such as ``"nan"`` is text among categories.
     """
 
-    kinds_: list[str]
     n_features_out_: int
     views_: dict[str, np.ndarray]
+    reader_: TableReader
     numbers_: NumberEncoder | None
     categories_: CategoryEncoder | None
-    shares_: ClassShares | None
+    means_: TargetMeans | None
 
     def __init__(self, encoding: str = "auto", random_state: int = 0) -> None:
         self.encoding = encoding
         self.random_state = random_state
 
-    def fit(self, X: Any, y: np.ndarray | None = None) -> TableEncoder:
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        tags.input_tags.sparse = True
+        return tags
+
+    def fit(
+        self,
+        X: Any,
+        y: np.ndarray | None = None,
+        sample_weight: np.ndarray | None = None,
+    ) -> TableEncoder:
         """Learn the kinds of the columns and how to encode each.
 
         Parameters
         ----------
         X : DataFrame, ndarray or sparse matrix of shape (n_rows, n_columns)
             A validated table.
-        y : ndarray of shape (n_rows,), optional
-            Class codes. Without them no column is encoded by the classes.
+        y : ndarray of shape (n_rows,) or (n_rows, n_targets), optional
+            Class codes (integers), or numbers: standardised targets, or labels of 0
+            and 1. Without it no column is encoded by the target.
+        sample_weight : ndarray of shape (n_rows,), optional
+            For the means of the target; a row of weight 2 counts as two rows.
 
         Returns
         -------
         TableEncoder
             Itself.
         """
-        self._learn(X, y)
+        self._learn(X, _as_target(y), _as_weight(sample_weight))
         return self
 
-    def fit_table(self, X: Any, y: np.ndarray | None = None) -> EncodedTable:
+    def fit_table(
+        self,
+        X: Any,
+        y: np.ndarray | None = None,
+        sample_weight: np.ndarray | None = None,
+    ) -> EncodedTable:
         """Learn from a table and encode it, for training on any of its rows.
 
         Parameters
         ----------
         X : DataFrame, ndarray or sparse matrix of shape (n_rows, n_columns)
             A validated table.
-        y : ndarray of shape (n_rows,), optional
-            Class codes.
+        y : ndarray of shape (n_rows,) or (n_rows, n_targets), optional
+            As for `fit`.
+        sample_weight : ndarray of shape (n_rows,), optional
+            As for `fit`.
 
         Returns
         -------
@@ -117,43 +143,73 @@ class TableEncoder(BaseEstimator):
         Raises
         ------
         TypeError, ValueError
-            If a column holds neither numbers nor categories.
+            If a column holds neither numbers, nor dates, nor categories.
         """
-        return self._fit_table(X, y, np.float32)
+        return self._fit_table(X, y, sample_weight, np.float32)
 
     def fit_transform(
-        self, X: Any, y: np.ndarray | None = None, dtype: npt.DTypeLike = np.float64
+        self,
+        X: Any,
+        y: np.ndarray | None = None,
+        sample_weight: np.ndarray | None = None,
+        dtype: npt.DTypeLike = np.float64,
     ) -> np.ndarray:
         """Learn from a table and encode it.
 
-        What is known of the classes from a category comes from other rows here, so
-        that no row's class shows in its own columns; `transform` takes all rows.
+        What is known of the target from a category comes from other rows here, so that
+        no row's target shows in its own columns; `transform` takes all rows.
 
         Parameters
         ----------
         X : DataFrame, ndarray or sparse matrix of shape (n_rows, n_columns)
             A validated table.
-        y : ndarray of shape (n_rows,), optional
-            Class codes.
+        y : ndarray of shape (n_rows,) or (n_rows, n_targets), optional
+            As for `fit`.
+        sample_weight : ndarray of shape (n_rows,), optional
+            As for `fit`.
         dtype : dtype, default=np.float64
             Of the result.
 
         Returns
         -------
         ndarray of shape (n_rows, n_features_out_)
-            Finite numbers.
+            Finite numbers; a DataFrame if `set_output` says so.
         """
-        return self._fit_table(X, y, dtype).all_rows()
+        return self._fit_table(X, y, sample_weight, dtype).all_rows()
 
     def transform(self, X: Any, dtype: npt.DTypeLike = np.float64) -> np.ndarray:
-        """Encode a table.
+        """Check that a table has the columns of ``fit``, and encode it.
 
         Parameters
         ----------
         X : DataFrame, ndarray or sparse matrix of shape (n_rows, n_columns)
-            A validated table with the columns of ``fit``.
+            A table with the columns of ``fit``.
         dtype : dtype, default=np.float64
             Of the result; everything before is computed with 64 bits.
+
+        Returns
+        -------
+        ndarray of shape (n_rows, n_features_out_)
+            Finite numbers; a DataFrame if `set_output` says so.
+
+        Raises
+        ------
+        ValueError
+            If the columns are others, or hold something else than in ``fit``.
+        """
+        check_is_fitted(self)
+        X = validate_data(self, X, reset=False, skip_check_array=True)
+        return self.encode(X, dtype)
+
+    def encode(self, X: Any, dtype: npt.DTypeLike = np.float64) -> np.ndarray:
+        """Encode a validated table, always as an array.
+
+        Parameters
+        ----------
+        X : DataFrame, ndarray or sparse matrix of shape (n_rows, n_columns)
+            A table with the columns of ``fit``.
+        dtype : dtype, default=np.float64
+            Of the result.
 
         Returns
         -------
@@ -163,18 +219,48 @@ class TableEncoder(BaseEstimator):
         Raises
         ------
         ValueError
-            If a column that was numeric in ``fit`` is not.
+            If a column holds something else than in ``fit``.
+        """
+        numbers, texts = self.reader_.read(X)
+        if self.categories_ is None or texts is None:
+            return self._encode(numbers, None, dtype)
+        codes = self.categories_.encode(texts)
+        encoded = self._encode(numbers, codes, dtype)
+        if self.means_ is not None:
+            means = self.means_.transform(codes[:, self.categories_.large_columns_])
+            encoded[:, -self.means_.n_features_out :] = means
+        return encoded
+
+    def get_feature_names_out(
+        self, input_features: Sequence[str] | None = None
+    ) -> np.ndarray:
+        """Name the columns of the encoded table.
+
+        Parameters
+        ----------
+        input_features : array-like of str, optional
+            Names of the columns of the table. By default those of the DataFrame of
+            ``fit``, or ``x0``, ``x1`` ... where it was none.
+
+        Returns
+        -------
+        ndarray of str of shape (n_features_out_,)
+            Such as ``age``, ``age_ramp0``, ``age_missing``, ``when_day_of_week_sin``,
+            ``city_Rome``, ``city_missing``, ``city_infrequent``, and ``city_target_1``
+            for the mean of the target of that number, or the share of that class.
         """
         check_is_fitted(self)
-        numbers = self._read_numbers(X)
-        if self.categories_ is None:
-            return self._encode(numbers, None, dtype)
-        codes = self.categories_.encode(read_texts(X, self._of_kind(CATEGORICAL)))
-        encoded = self._encode(numbers, codes, dtype)
-        if self.shares_ is not None:
-            shares = self.shares_.transform(codes[:, self.categories_.large_columns_])
-            encoded[:, -self.shares_.n_features_out :] = shares
-        return encoded
+        names = [str(name) for name in check_feature_names_in(self, input_features)]
+        encoded: list[str] = []
+        if self.numbers_ is not None:
+            encoded += self.numbers_.feature_names(self.reader_.number_names(names))
+        if self.categories_ is not None:
+            of_texts = [names[position] for position in self.reader_.text_positions]
+            encoded += self.categories_.feature_names(of_texts)
+            if self.means_ is not None:
+                large = [of_texts[i] for i in self.categories_.large_columns_]
+                encoded += self.means_.feature_names(large)
+        return np.array(_unique(encoded), dtype=object)
 
     def restrict(self, view: str) -> None:
         """Encode only the columns of a view from now on.
@@ -192,64 +278,76 @@ class TableEncoder(BaseEstimator):
         self.views_ = {view: np.arange(n_features)}
 
     @property
+    def kinds_(self) -> list[str]:
+        """What each column of the table holds."""
+        return self.reader_.kinds_
+
+    @property
     def ramps_(self) -> RampEncoder | None:
         """What adds ramps to the numeric columns, None where nothing does."""
         return None if self.numbers_ is None else self.numbers_.ramps_
 
     @property
-    def has_categories(self) -> bool:
-        """Whether a column of the table is categorical."""
-        return CATEGORICAL in self.kinds_
+    def is_mixed(self) -> bool:
+        """Whether columns of the table are not all plain numbers."""
+        return not self.reader_.is_plain
 
     def _fit_table(
-        self, X: Any, y: np.ndarray | None, dtype: npt.DTypeLike
+        self,
+        X: Any,
+        y: np.ndarray | None,
+        sample_weight: np.ndarray | None,
+        dtype: npt.DTypeLike,
     ) -> EncodedTable:
+        y, sample_weight = _as_target(y), _as_weight(sample_weight)
         # What was read in order to learn is encoded, not read again.
-        numbers, codes = self._learn(X, y)
+        numbers, codes = self._learn(X, y, sample_weight)
         encoded = self._encode(numbers, codes, dtype)
-        if self.categories_ is None or codes is None or y is None:
+        if self.categories_ is None or codes is None:
             return EncodedTable(encoded)
         large = codes[:, self.categories_.large_columns_]
-        return EncodedTable(encoded, large, y, self.shares_)
+        return EncodedTable(encoded, large, y, self.means_, sample_weight)
 
     def _learn(
-        self, X: Any, y: np.ndarray | None
+        self, X: Any, y: np.ndarray | None, sample_weight: np.ndarray | None
     ) -> tuple[np.ndarray | None, np.ndarray | None]:
         """Learn everything; return the numbers of the table and its codes."""
-        self.kinds_ = kinds_of(X)
-        self.numbers_ = self.categories_ = self.shares_ = None
-        numbers = codes = None
-        if NUMERIC in self.kinds_:
-            numbers = as_float64(self._read_numbers(X))
-            self.numbers_ = NumberEncoder(self.encoding).fit(numbers)
-        if CATEGORICAL in self.kinds_:
-            positions = self._of_kind(CATEGORICAL)
+        validate_data(self, X, skip_check_array=True)
+        self.reader_ = TableReader()
+        self.numbers_ = self.categories_ = self.means_ = None
+        numbers, texts = self.reader_.fit(X)
+        codes = None
+        if numbers is not None:
+            numbers = as_float64(numbers)
+            self.numbers_ = NumberEncoder(self.encoding).fit(
+                numbers, self.reader_.n_whole, self.reader_.date_columns
+            )
+        if texts is not None:
             self.categories_ = CategoryEncoder()
-            codes = self.categories_.fit(read_texts(X, positions))
-            warn_of_misread_columns(X, positions, self.categories_.codes_)
-            self.shares_ = self._fit_shares(self.categories_, codes, y)
+            codes = self.categories_.fit(texts)
+            self.means_ = self._fit_means(self.categories_, codes, y, sample_weight)
+        warn_of_text(X, self.reader_, self.categories_)
         # The order of the encoded columns: numbers, ramps, indicators; one column per
-        # category; shares of the classes.
-        parts = (self.numbers_, self.categories_, self.shares_)
+        # category; means of the target.
+        parts = (self.numbers_, self.categories_, self.means_)
         self.n_features_out_ = sum(p.n_features_out for p in parts if p is not None)
         self.views_ = self._views()
         return numbers, codes
 
-    def _fit_shares(
-        self, categories: CategoryEncoder, codes: np.ndarray, y: np.ndarray | None
-    ) -> ClassShares | None:
-        """Learn the shares of the classes in columns of many categories."""
+    def _fit_means(
+        self,
+        categories: CategoryEncoder,
+        codes: np.ndarray,
+        y: np.ndarray | None,
+        sample_weight: np.ndarray | None,
+    ) -> TargetMeans | None:
+        """Learn the means of the target in columns of many categories."""
         large = categories.large_columns_
-        if y is None or not len(large):
-            return None
-        counts = np.bincount(y)
-        # One class needs no shares, and of classes that all have fewer rows than
-        # there are parts too little can be learned from other rows.
-        if len(counts) == 1 or counts.max() < N_PARTS:
+        if y is None or not len(large) or not _can_be_learned(y):
             return None
         sizes = [len(categories.codes_[column]) + 1 for column in large]
-        shares = ClassShares(sizes, len(counts), self.random_state)
-        return shares.fit(codes[:, large], y)
+        means = TargetMeans(sizes, y, self.random_state)
+        return means.fit(codes[:, large], y, sample_weight)
 
     def _views(self) -> dict[str, np.ndarray]:
         everything = np.arange(self.n_features_out_)
@@ -261,20 +359,10 @@ class TableEncoder(BaseEstimator):
         ramps = np.arange(begin, begin + self.numbers_.n_ramps)
         return {"piecewise": everything, "scale": np.setdiff1d(everything, ramps)}
 
-    def _of_kind(self, kind: str) -> list[int]:
-        return [position for position, k in enumerate(self.kinds_) if k == kind]
-
-    def _read_numbers(self, X: Any) -> Any:
-        """Return the numeric columns; a plain table stays as it is, sparse or not."""
-        if self.has_categories or is_mixed_table(X):
-            return read_numbers(X, self._of_kind(NUMERIC))
-        # Arrays and sparse matrices are converted a chunk of rows at a time.
-        return as_float64(X) if hasattr(X, "iloc") else X
-
     def _encode(
         self, numbers: Any, codes: np.ndarray | None, dtype: npt.DTypeLike
     ) -> np.ndarray:
-        """Encode what does not depend on classes; the last columns may stay empty."""
+        """Encode what does not depend on y; the last columns may stay empty."""
         n_rows = len(codes) if codes is not None else numbers.shape[0]
         # Of the wanted dtype from the start: only a chunk is ever held with 64 bits.
         encoded = np.empty((n_rows, self.n_features_out_), dtype=dtype)
@@ -292,75 +380,39 @@ class TableEncoder(BaseEstimator):
         return encoded
 
 
-class EncodedTable:
-    """A table that is encoded but for what must be learned from classes.
+def _as_target(y: Any) -> np.ndarray | None:
+    """Return class codes as they are, and numbers with two axes."""
+    if y is None:
+        return None
+    target: np.ndarray = np.asarray(y)
+    is_codes = target.ndim == 1 and target.dtype.kind in "iu"
+    return target if is_codes else target.reshape(len(target), -1)
 
-    Columns of many categories are encoded by the shares of the classes too. These are
-    learned anew for each selection of rows, so that no label of a validation row is
-    in the columns of a training row. All else was learned from the table alone.
 
-    Parameters
-    ----------
-    encoded : ndarray of shape (n_rows, n_features)
-        The last columns are filled with shares. The object keeps and uses it.
-    codes : ndarray of shape (n_rows, n_large_columns), optional
-        Categories of the columns of many categories.
-    y : ndarray of shape (n_rows,), optional
-        Class codes.
-    shares : ClassShares, optional
-        What to fit; None if no column is encoded by the classes.
-    """
+def _as_weight(sample_weight: Any) -> np.ndarray | None:
+    if sample_weight is None:
+        return None
+    weight: np.ndarray = np.asarray(sample_weight, dtype=np.float64)
+    return weight
 
-    def __init__(
-        self,
-        encoded: np.ndarray,
-        codes: np.ndarray | None = None,
-        y: np.ndarray | None = None,
-        shares: ClassShares | None = None,
-    ) -> None:
-        # For training on all rows; a fold replaces the last columns.
-        self._encoded = encoded
-        self._by_class = None
-        if codes is not None and y is not None and shares is not None:
-            self._by_class = (codes, y, shares)
-            encoded[:, -shares.n_features_out :] = shares.cross_fit(codes, y)
 
-    def all_rows(self) -> np.ndarray:
-        """Return all rows, for training.
+def _can_be_learned(y: np.ndarray) -> bool:
+    """Tell targets whose means in other rows say something."""
+    if y.ndim > 1:
+        return len(y) >= N_PARTS and bool((y != y[0]).any())
+    counts = np.bincount(y)
+    # One class needs no shares, and of classes that all have fewer rows than there are
+    # parts too little can be learned from other rows.
+    return len(counts) > 1 and counts.max() >= N_PARTS
 
-        Returns
-        -------
-        ndarray of shape (n_rows, n_features)
-            Not a copy, so not to be written to. Shares are those among other rows:
-            no row's class shows in its own columns.
-        """
-        return self._encoded
 
-    def fold(
-        self, rows: np.ndarray, validation_rows: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Return training and validation rows, shares learned from the former alone.
-
-        Parameters
-        ----------
-        rows : ndarray of shape (n,), int
-            Training rows.
-        validation_rows : ndarray of shape (m,), int
-            Rows whose classes nothing is learned from.
-
-        Returns
-        -------
-        X : ndarray of shape (n, n_features)
-            A copy. Shares are those among other training rows.
-        X_validation : ndarray of shape (m, n_features)
-            A copy. Shares are those among all training rows.
-        """
-        # Copies of the rows once; the last columns are then written over.
-        X, X_validation = self._encoded[rows], self._encoded[validation_rows]
-        if self._by_class is not None:
-            codes, y, shares = self._by_class
-            n = shares.n_features_out
-            X[:, -n:] = shares.cross_fit(codes[rows], y[rows])
-            fitted = copy(shares).fit(codes[rows], y[rows])
-            X_validation[:, -n:] = fitted.transform(codes[validation_rows])
-        return X, X_validation
+def _unique(names: list[str]) -> list[str]:
+    """Tell equal names apart: a category may be called 'missing', say."""
+    taken: set[str] = set()
+    for i, name in enumerate(names):
+        number = 1
+        while names[i] in taken:
+            number += 1
+            names[i] = f"{name}_{number}"
+        taken.add(names[i])
+    return names

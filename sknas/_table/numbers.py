@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -263,6 +263,14 @@ class RampEncoder:
         result = np.subtract(ramps, 0.25, out=out, casting="same_kind")
         return result
 
+    def feature_names(self, names: Sequence[str]) -> list[str]:
+        """Name the ramps after the columns that they belong to."""
+        return [
+            f"{name}_ramp{number}"
+            for name, count in zip(names, self._counts.tolist(), strict=True)
+            for number in range(count)
+        ]
+
 
 def _knots(present: np.ndarray, n_bins: int) -> tuple[np.ndarray, bool]:
     """Return quantiles without repetition, and whether a sample is enough for them."""
@@ -306,13 +314,23 @@ class NumberEncoder:
     def __init__(self, encoding: str) -> None:
         self.encoding = encoding
 
-    def fit(self, X: np.ndarray) -> NumberEncoder:
+    def fit(
+        self,
+        X: np.ndarray,
+        n_whole: int | None = None,
+        always_scaled: Sequence[int] = (),
+    ) -> NumberEncoder:
         """Learn how to scale and where the knots are.
 
         Parameters
         ----------
         X : ndarray of shape (n_rows, n_columns), float64
             Numbers and NaN.
+        n_whole : int, optional
+            Columns after so many are parts of earlier ones: what they miss has an
+            indicator already.
+        always_scaled : sequence of int, optional
+            Columns that even ``'passthrough'`` scales.
 
         Returns
         -------
@@ -320,8 +338,9 @@ class NumberEncoder:
             Itself.
         """
         self.scaler_ = SmoothClipScaler().fit(X)
-        self.indicator_columns_ = np.flatnonzero(np.isnan(X).any(axis=0))
+        self.indicator_columns_ = np.flatnonzero(np.isnan(X[:, :n_whole]).any(axis=0))
         self.ramps_: RampEncoder | None = None
+        self._always_scaled = list(always_scaled)
         # Many columns get fewer ramps each, and too many none.
         n_bins = min(_MAX_RAMPS // X.shape[1], _MAX_BINS)
         if self.encoding in ("auto", "piecewise") and n_bins >= _MIN_BINS:
@@ -340,6 +359,15 @@ class NumberEncoder:
         n_columns = len(self.scaler_.center_)
         return n_columns + self.n_ramps + len(self.indicator_columns_)
 
+    def feature_names(self, names: Sequence[str]) -> list[str]:
+        """Name the encoded columns after those of the numbers."""
+        encoded = list(names)
+        if self.ramps_ is not None:
+            encoded += self.ramps_.feature_names(names)
+        return encoded + [
+            f"{names[i]}_missing" for i in self.indicator_columns_.tolist()
+        ]
+
     def transform(self, X: np.ndarray, out: np.ndarray) -> None:
         """Encode numbers.
 
@@ -355,6 +383,8 @@ class NumberEncoder:
         if self.encoding == "passthrough":
             encoded = np.where(is_missing, self.scaler_.center_, X)
             np.clip(encoded, -_MAX_FLOAT32, _MAX_FLOAT32, out=encoded)
+            for i in self._always_scaled:
+                encoded[:, i] = self.scaler_.transform_column(X[:, i], i)
         else:
             encoded = self.scaler_.transform(X)
         # Ramps need to know what is missing: they are 0 there, in the middle, while

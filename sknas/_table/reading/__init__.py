@@ -1,0 +1,1 @@
+"""From the columns of any table to numbers and texts."""
