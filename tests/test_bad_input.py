@@ -84,6 +84,7 @@ INVALID = [
     ("batch_size", 0),
     ("batch_size", "all"),
     ("label_smoothing", 1),
+    ("class_weight", "auto"),
     ("max_iter", 0),
     ("validation_fraction", 0),
     ("validation_fraction", 1),

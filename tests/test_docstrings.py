@@ -11,6 +11,7 @@ from sknas import (
     Architecture,
     Candidate,
     NASMLPClassifier,
+    NASMLPRegressor,
     Proposal,
     RandomStrategy,
     ReinforceStrategy,
@@ -37,6 +38,7 @@ CHECKS = {
 }
 PUBLIC_CLASSES = (
     NASMLPClassifier,
+    NASMLPRegressor,
     SearchStrategy,
     ReinforceStrategy,
     RandomStrategy,
@@ -48,10 +50,11 @@ PUBLIC_CLASSES = (
 
 
 def _public_methods(cls):
+    # Inherited ones too, but for those of scikit-learn.
     return [
         name
-        for name, value in vars(cls).items()
-        if inspect.isfunction(value) and not name.startswith("_")
+        for name, value in inspect.getmembers(cls, inspect.isfunction)
+        if value.__module__.startswith("sknas") and not name.startswith("_")
     ]
 
 
@@ -78,7 +81,7 @@ def test_the_public_objects_are_found():
     assert classes == {cls.__name__ for cls in PUBLIC_CLASSES}
 
 
-@pytest.mark.parametrize("cls", [NASMLPClassifier, ReinforceStrategy])
+@pytest.mark.parametrize("cls", [NASMLPClassifier, NASMLPRegressor, ReinforceStrategy])
 def test_documented_defaults_are_those_of_the_signature(cls):
     documented = {}
     for parameter in ClassDoc(cls)["Parameters"]:
@@ -105,3 +108,35 @@ def test_every_public_property_is_documented(cls):
         is_property = isinstance(value, property) or hasattr(value, "attrname")
         if is_property and not name.startswith("_"):
             assert name in attributes or inspect.getdoc(value), name
+
+
+def _entries(cls, section):
+    return {
+        entry.name: (entry.type, " ".join(entry.desc))
+        for entry in ClassDoc(cls)[section]
+    }
+
+
+# What is said of these depends on what is predicted.
+PARAMETERS_OF_THEIR_OWN = {"alpha", "dropout", "n_ensemble", "scoring"}
+ATTRIBUTES_OF_THEIR_OWN = {
+    "best_score_",
+    "loss_curve_",
+    "n_outputs_",
+    "out_activation_",
+    "search_results_",
+    "validation_scores_",
+}
+
+
+@pytest.mark.parametrize(
+    ("section", "own"),
+    [("Parameters", PARAMETERS_OF_THEIR_OWN), ("Attributes", ATTRIBUTES_OF_THEIR_OWN)],
+)
+def test_classifier_and_regressor_say_the_same_of_the_same(section, own):
+    classifier, regressor = (
+        _entries(cls, section) for cls in (NASMLPClassifier, NASMLPRegressor)
+    )
+    shared = set(classifier) & set(regressor)
+    assert len(shared) > 15
+    assert {name for name in shared if classifier[name] != regressor[name]} == own

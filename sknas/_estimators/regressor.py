@@ -113,12 +113,14 @@ class NASMLPRegressor(NumberPredictions):
         of the networks (`target_scaler_`), which for targets without a heavy tail is
         the same.
     encoding : {'auto', 'piecewise', 'scale', 'passthrough'}, default='auto'
-        How numeric columns are encoded. ``'scale'`` makes them robust against outliers;
-        ``'piecewise'`` adds, if there are no more than 170 numeric columns, what a
-        piecewise linear function of each needs; ``'auto'`` searches with these and
-        leaves them out of the network if the chosen architecture validates better
-        without. ``'passthrough'`` takes numbers as they are, for those who scale them
-        themselves. Missing values and categories are always encoded.
+        How numbers and dates are encoded. ``'scale'`` makes them robust against
+        outliers; ``'piecewise'`` adds what a piecewise linear function of each needs,
+        if there are no more than 170; ``'auto'`` searches with these and leaves them
+        out if the chosen architecture validates better without. ``'passthrough'``
+        takes numbers as they are. Missing values and categories are always encoded.
+        Text columns of which 95 % can be read are numbers or dates, which a warning
+        tells; the dtype 'category', ``X[name] = X[name].astype('category')``, prevents
+        it. See :ref:`encoding`.
     max_time : float or None, default=None
         Seconds for all of `fit`, counted from the call. The search may use two fifths
         of them, the selection half of what is left; trainings are shortened to fit in,
@@ -317,9 +319,9 @@ class NASMLPRegressor(NumberPredictions):
         Parameters
         ----------
         X : array-like, sparse matrix or DataFrame of shape (n_samples, n_features)
-            The table. Columns of numbers or booleans are numeric; categorical and
-            text columns of a DataFrame or of an object array are categories. Values
-            may be missing in any of them. Sparse matrices are made dense.
+            The table. Columns may hold numbers, booleans, dates, durations, categories
+            or text, and miss values. DataFrames may be those of pandas, with any of its
+            dtypes, or of polars. Sparse matrices are made dense.
 
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Finite numbers.
