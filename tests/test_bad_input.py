@@ -209,7 +209,7 @@ def test_infinity_in_x_is_refused(make, fast, binary_table):
     [
         (np.where(np.arange(90) == 3, np.nan, 1.0), "Input y contains NaN"),
         (np.linspace(0, 1, 90), "Unknown label type: continuous"),
-        (np.zeros((90, 2), dtype=int), "y should be a 1d array"),
+        (np.arange(180).reshape(90, 2), "y of .*.fit must have one label"),
         (np.zeros(89, dtype=int), "inconsistent numbers of samples"),
         (None, "requires y to be passed, but the target y is None"),
     ],

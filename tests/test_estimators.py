@@ -154,6 +154,7 @@ def test_search_results_have_the_promised_columns(fast, three_class_table):
         "predicted_score",
         "reward",
         "n_parameters",
+        "max_iter",
         "n_iter",
         "time",
         "rank_score",
