@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 class BaseNASMLP(BaseEstimator):
     """Base of the estimators; a subclass brings the parameters and the task."""
 
+    # What `alpha='auto'` is where weight decay is decoupled.
+    _auto_decay: ClassVar[float] = 0.3
+
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "layer_widths": ["array-like"],
         "activations": ["array-like"],
@@ -152,7 +155,9 @@ class BaseNASMLP(BaseEstimator):
             )
 
         # What is cheap to check comes first, and all of it before any training.
-        settings = read_settings(self.get_params(deep=False), type(self).__name__)
+        settings = read_settings(
+            self.get_params(deep=False), type(self).__name__, self._auto_decay
+        )
         table = check_table(self, X, reset=True)
         weights = check_weights(table, sample_weight)
         task = self._make_task(table, y, weights)

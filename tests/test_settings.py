@@ -38,13 +38,13 @@ def test_a_field_is_a_parameter_or_else_has_a_default(settings_class, parameters
 def test_a_parameter_that_was_renamed_is_missed_by_name(name, parameters):
     del parameters[name]
     with pytest.raises(TypeError, match=rf"needs \['{name}'\].* parameters of Renamed"):
-        read_settings(parameters, "Renamed")
+        read_settings(parameters, "Renamed", 0.3)
 
 
 def test_an_estimator_may_have_no_labels_to_smooth(parameters):
-    assert read_settings(parameters, "C").training.label_smoothing == 0.1
+    assert read_settings(parameters, "C", 0.3).training.label_smoothing == 0.1
     del parameters["label_smoothing"]
-    settings = read_settings(parameters, "R")
+    settings = read_settings(parameters, "R", 0.3)
     assert settings.training.label_smoothing == 0.0
     assert settings.search_training.label_smoothing == 0.0
 
@@ -52,7 +52,7 @@ def test_an_estimator_may_have_no_labels_to_smooth(parameters):
 def test_the_search_has_epochs_and_patience_of_its_own(parameters):
     parameters.update(max_iter=7, n_iter_no_change=None)
     parameters.update(search_epochs=5, search_n_iter_no_change=2)
-    settings = read_settings(parameters, "C")
+    settings = read_settings(parameters, "C", 0.3)
     in_search, in_full = settings.search_training, settings.training
     assert (in_search.max_iter, in_search.n_iter_no_change) == (5, 2)
     assert (in_full.max_iter, in_full.n_iter_no_change) == (7, None)

@@ -14,8 +14,8 @@ from sknas._space.candidate import Setting
 from sknas._tasks.outputs import OutputLoss
 from sknas._typing import Weights
 
-# Decoupled decay, and the strength of an L2 term as in `MLPClassifier`.
-_AUTO_ALPHA = {"adamw": 0.3, "adam": 0.0001}
+# Strength of an L2 term, as in `MLPClassifier`.
+_AUTO_PENALTY = 0.0001
 
 
 @dataclass(frozen=True)
@@ -53,13 +53,17 @@ class TrainingSettings:
     # Epochs of the learning-rate schedule, of which the training may be a part; None is
     # `max_iter`.
     schedule_iter: int | None = None
+    # What `alpha='auto'` is where weight decay is decoupled: it depends on the task.
+    auto_decay: float = 0.3
     # Whether large layers may multiply in bfloat16 where the machine is fast at it.
     allow_bfloat16: bool = True
 
     @property
     def weight_decay(self) -> float:
         """The value of ``alpha``; ``'auto'`` is what suits the solver."""
-        return _AUTO_ALPHA[self.solver] if self.alpha == "auto" else float(self.alpha)
+        if self.alpha != "auto":
+            return float(self.alpha)
+        return self.auto_decay if self.solver == "adamw" else _AUTO_PENALTY
 
     @property
     def optimizer(self) -> OptimizerSettings:

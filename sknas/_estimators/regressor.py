@@ -39,7 +39,7 @@ class NASMLPRegressor(NumberPredictions):
     max_layers : int, default=7
         Longest architecture in tokens: dense layers, dropouts and the output layer.
         At least 2.
-    dropout : float, default=0.2
+    dropout : float, default=0.1
         Fraction of units that a dropout layer drops in training, in [0, 1), rounded to
         1/256. 0 leaves dropout out of the space.
     search_strategy : {'reinforce', 'random'} or object, default='reinforce'
@@ -80,7 +80,7 @@ class NASMLPRegressor(NumberPredictions):
         Weight decay. With ``solver='adamw'`` it is decoupled: each step shrinks the
         weights by ``alpha`` times the learning rate. With ``solver='adam'`` it is the
         strength of the L2 term, divided by the batch size as in `MLPRegressor`.
-        ``'auto'`` is 0.3 for the one and 0.0001 for the other.
+        ``'auto'`` is 2 for the one and 0.0001 for the other.
     learning_rate : {'cosine', 'constant'}, default='cosine'
         Schedule of the learning rate. ``'cosine'`` falls to zero over a training.
     learning_rate_init : float, default=0.003
@@ -244,13 +244,17 @@ class NASMLPRegressor(NumberPredictions):
     (111,)
     """
 
+    # Squared errors invite networks to fit the noise: they need more of it than
+    # classifiers, whose labels are smoothed.
+    _auto_decay = 2.0
+
     def __init__(
         self,
         *,
         layer_widths: tuple[int, ...] = (16, 32, 64, 128, 256),
         activations: tuple[str, ...] = ("relu", "elu", "tanh", "sigmoid"),
         max_layers: int = 7,
-        dropout: float = 0.2,
+        dropout: float = 0.1,
         search_strategy: str | SearchStrategy = "reinforce",
         n_rounds: int = 5,
         n_architectures: int = 8,

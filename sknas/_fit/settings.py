@@ -121,7 +121,9 @@ class _Parameters:
         )
 
 
-def read_settings(values: Mapping[str, Any], owner: str) -> FitSettings:
+def read_settings(
+    values: Mapping[str, Any], owner: str, auto_decay: float
+) -> FitSettings:
     """Check what scikit-learn's constraints cannot, and sort the parameters by stage.
 
     Parameters
@@ -131,6 +133,8 @@ def read_settings(values: Mapping[str, Any], owner: str) -> FitSettings:
         its ``_parameter_constraints``.
     owner : str
         Name of the estimator's class, for messages.
+    auto_decay : float
+        What ``alpha='auto'`` is with ``solver='adamw'``.
 
     Returns
     -------
@@ -149,7 +153,10 @@ def read_settings(values: Mapping[str, Any], owner: str) -> FitSettings:
     search = parameters.fill(SearchSettings)
     device = resolve_device(parameters["device"])
     # Step 2: an estimator for numbers has no labels to smooth, and no such parameter.
-    smoothing = {"label_smoothing": values.get("label_smoothing", 0.0)}
+    own = {
+        "label_smoothing": values.get("label_smoothing", 0.0),
+        "auto_decay": auto_decay,
+    }
     # In the search, the epochs and the patience are those of parameters of their own.
     in_search = {
         "max_iter": parameters["search_epochs"],
@@ -163,8 +170,8 @@ def read_settings(values: Mapping[str, Any], owner: str) -> FitSettings:
         search=search,
         selection=parameters.fill(SelectionSettings),
         refit=parameters.fill(RefitSettings),
-        search_training=parameters.fill(TrainingSettings, **smoothing, **in_search),
-        training=parameters.fill(TrainingSettings, **smoothing),
+        search_training=parameters.fill(TrainingSettings, **own, **in_search),
+        training=parameters.fill(TrainingSettings, **own),
         scorer=parameters["scoring"],
         device=device,
         progress=Progress(search.n_trials, parameters["verbose"]),
