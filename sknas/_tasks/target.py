@@ -43,7 +43,7 @@ class TargetScaler:
     >>> y = np.array([[1.0], [2.0], [3.0], [4.0], [1e6]])
     >>> scaler = TargetScaler().fit(y)
     >>> scaler.transform(y).ravel().round(1)
-    array([-0.6, -0.5, -0.5, -0.5,  2. ])
+    array([-0.5, -0.5, -0.5, -0.5,  2. ])
     >>> scaler.inverse_transform(scaler.transform(y)).ravel().round(6)
     array([1.e+00, 2.e+00, 3.e+00, 4.e+00, 1.e+06])
     """
