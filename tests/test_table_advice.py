@@ -128,6 +128,26 @@ def test_a_fitted_encoder_does_not_keep_what_was_told():
     assert encoder.reader_.readings_ == {}
 
 
+def test_users_of_polars_are_told_what_polars_does():
+    pl = pytest.importorskip("polars")
+    frame = pl.DataFrame(
+        {
+            "price": [f"{x:.2f}" for x in _numbers()],
+            "weight": [f"{x:.2f} kg" for x in _numbers()],
+            "id": [f"user-{i}" for i in range(N_ROWS)],
+        }
+    )
+    lines, encoder = _warning(frame)
+    assert encoder.kinds_ == ["numeric", "categorical", "categorical"]
+    namespace = {"X": frame, "pl": pl, "name": "price"}
+    exec(lines[0].partition("write ")[2].removesuffix(" before fit."), namespace)  # noqa: S102
+    for line in lines[3:]:
+        exec(line.partition("Write ")[2], namespace)  # noqa: S102
+    lines, encoder = _columns(namespace["X"])
+    assert lines == ["- 'weight': numbers"]
+    assert encoder.kinds_ == ["categorical", "numeric"]
+
+
 def _choose(texts):
     return np.random.default_rng(0).choice(texts, N_ROWS)
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from sknas._table.categories import CategoryEncoder
 from sknas._table.reading.table_reader import TableReader
-from sknas._table.reading.tables import column_of, is_frame
+from sknas._table.reading.tables import column_of, is_frame, is_polars
 from sknas._table.reading.texts import MAX_CODES, Reading
 from sknas._warnings import warn
 
@@ -25,6 +26,27 @@ _MAX_NAMED = 10
 
 # 5 kg or 1,5km/h
 _WITH_UNIT = re.compile(r"\s*[-+]?[0-9][0-9.,]*(\s*(?:°|[^\W\d_])[^\d\s]{0,9})\s*")
+
+
+@dataclass(frozen=True)
+class _Remedies:
+    """What to write, in the words of the table's library."""
+
+    keep: str
+    drop: str
+    strip: str
+
+
+_PANDAS = _Remedies(
+    "X[name] = X[name].astype('category')",
+    "X = X.drop(columns={name!r})",
+    "X[{name!r}] = X[{name!r}].str.removesuffix({unit!r})",
+)
+_POLARS = _Remedies(
+    "X = X.with_columns(pl.col(name).cast(pl.Categorical))",
+    "X = X.drop({name!r})",
+    "X = X.with_columns(pl.col({name!r}).str.strip_suffix({unit!r}))",
+)
 
 
 def warn_of_text(
@@ -49,14 +71,14 @@ def warn_of_text(
         for position, reading in readings.items()
     ]
     odd = [] if categories is None else _odd_columns(X, reader, categories)
-    remedy = "X[name] = X[name].astype('category')"
+    keep = (_POLARS if is_polars(X) else _PANDAS).keep
     if not is_frame(X):
-        remedy = f"X = pd.DataFrame(X), then {remedy}"
+        keep = f"X = pd.DataFrame(X), then {keep}"
     message = []
     if read:
         message.append(
             f"{_count(read)} read as numbers or dates. To keep the text as categories, "
-            f"write {remedy} before fit."
+            f"write {keep} before fit."
         )
         message += _shorten(read)
     if odd:
@@ -91,30 +113,30 @@ def _describe(reading: Reading) -> str:
 
 def _odd_columns(X: Any, reader: TableReader, categories: CategoryEncoder) -> list[str]:
     """Return a line for each column of text that is hardly one of categories."""
-    lines = []
+    lines, remedies = [], _POLARS if is_polars(X) else _PANDAS
     for position, codes in zip(reader.text_positions, categories.codes_, strict=True):
         texts = [text for text in codes if text is not None]
         if len(texts) <= MAX_CODES:
             continue
         column = column_of(X, position)
         if not column.is_category:
-            finding = _examine(texts, X.shape[0], column.name)
+            finding = _examine(texts, X.shape[0], column.name, remedies)
             lines += [] if finding is None else [f"- {column.name!r}: {finding}"]
     return lines
 
 
-def _examine(texts: list[str], n_rows: int, name: object) -> str | None:
+def _examine(
+    texts: list[str], n_rows: int, name: object, remedies: _Remedies
+) -> str | None:
     unit = _common_unit(texts)
     if unit is not None:
-        return (
-            f"numbers with the unit {unit.strip()!r}. Write X[{name!r}] = "
-            f"X[{name!r}].str.removesuffix({unit!r})"
-        )
+        remedy = remedies.strip.format(name=name, unit=unit)
+        return f"numbers with the unit {unit.strip()!r}. Write {remedy}"
     if len(texts) >= max(_MIN_IDENTIFIERS, _NEARLY_EVERY_ROW * n_rows):
         return (
             f"a text that differs in nearly every row ({len(texts)} different ones in "
             f"{n_rows} rows), such as an identifier or free text. Write "
-            f"X = X.drop(columns={name!r})"
+            f"{remedies.drop.format(name=name)}"
         )
     return None
 
