@@ -22,6 +22,8 @@ from sknas._space import Architecture
 if TYPE_CHECKING:
     from typing import Self
 
+    from torch import nn
+
     from sknas._fit.selection import Choice
     from sknas._fit.stages import FitResult
     from sknas._tasks.task import Task
@@ -160,6 +162,44 @@ class BaseNASMLP(BaseEstimator):
             )
         super().set_params(**params)
         return self
+
+    def to_torch(self) -> nn.Module:
+        """Return what this fitted estimator computes, as a module of PyTorch.
+
+        The module holds all members of the ensemble, the calibration and, for tables of
+        plain numbers, the preprocessing. For other tables it takes what
+        ``encoder_.transform(X)`` returns.
+
+        Returns
+        -------
+        torch.nn.Module
+            Of float64. Called with a tensor of shape (n_rows, n_columns), it returns
+            what ``predict_proba``, or of a regressor ``predict``, does for these rows,
+            within 1e-6, always of shape (n_rows, n_outputs). It shares no memory with
+            the estimator.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import torch
+        >>> from sklearn.datasets import load_iris
+        >>> from sknas import NASMLPClassifier
+        >>> X, y = load_iris(return_X_y=True)
+        >>> classifier = NASMLPClassifier(n_rounds=1, n_architectures=2, max_iter=10)
+        >>> module = classifier.fit(X, y).to_torch()
+        >>> p = module(torch.from_numpy(X)).detach().numpy()
+        >>> bool(np.allclose(p, classifier.predict_proba(X), atol=1e-6))
+        True
+        """
+        check_is_fitted(self, "ensemble_")
+        from sknas._export.torch_module import TorchEstimator
+
+        encoder = self.encoder_
+        return TorchEstimator(
+            self.ensemble_,
+            None if encoder.is_mixed else encoder.numbers_,
+            getattr(self, "target_scaler_", None),
+        )
 
     def _make_task(self, X: Any, y: Any, sample_weight: np.ndarray | None) -> Task:
         """Validate y and return the task that it sets."""

@@ -15,7 +15,16 @@ from sknas import NASMLPClassifier
 PACKAGE = Path(sknas.__file__).parent
 # The structure: each room may import those before it. What is not named here is ground,
 # which stands on nothing of the package.
-ROOMS = ["_space", "_table", "_model", "_tasks", "_engine", "_search", "_fit"]
+ROOMS = [
+    "_space",
+    "_table",
+    "_model",
+    "_tasks",
+    "_engine",
+    "_search",
+    "_fit",
+    "_export",
+]
 ROOMS += ["_paper", "_base", "_estimators", "__init__"]
 FILES = sorted(PACKAGE.rglob("*.py"))
 every_file = pytest.mark.parametrize(

@@ -15,7 +15,7 @@ _MIN_PRESENT = 1_000
 
 # Within the range of float64, with room for a product with a small number.
 _HUGE = 1e300
-_MAX_FLOAT32 = float(np.finfo(np.float32).max)
+MAX_FLOAT32 = float(np.finfo(np.float32).max)
 
 # Ramps of all numeric columns together, and of one.
 _MAX_RAMPS = 512
@@ -81,6 +81,8 @@ class SmoothClipScaler:
         Medians; of more than 20,000 rows those of a sample.
     scale_ : ndarray of shape (n_columns,)
         Ranges; infinite where a column is constant.
+    factor_ : ndarray of shape (n_columns,)
+        Finite reciprocals of the ranges.
 
     References
     ----------
@@ -112,7 +114,7 @@ class SmoothClipScaler:
         )
         self.center_, self.scale_ = learned.T
         # A column is scaled by one subtraction and one multiplication.
-        self._factor = inverse_of(self.scale_)
+        self.factor_ = inverse_of(self.scale_)
         return self
 
     def transform(self, X: np.ndarray) -> np.ndarray:
@@ -128,11 +130,11 @@ class SmoothClipScaler:
         ndarray of shape (n_rows, n_columns)
             Between -3 and 3, or NaN where X is.
         """
-        return self._squeeze(X, self.center_, self._factor)
+        return self._squeeze(X, self.center_, self.factor_)
 
     def transform_column(self, values: np.ndarray, position: int) -> np.ndarray:
         """Scale and squeeze values of one column, as `transform` does."""
-        return self._squeeze(values, self.center_[position], self._factor[position])
+        return self._squeeze(values, self.center_[position], self.factor_[position])
 
     @staticmethod
     def _squeeze(X: np.ndarray, center: np.ndarray, factor: np.ndarray) -> np.ndarray:
@@ -194,6 +196,8 @@ class RampEncoder:
         The column that each interval belongs to.
     begins_, ends_ : ndarray of shape (n_intervals,)
         Intervals, those of a column one after another.
+    slopes_ : ndarray of shape (n_intervals,)
+        Of the ramps.
 
     References
     ----------
@@ -233,7 +237,7 @@ class RampEncoder:
         self.ends_ = np.concatenate([np.empty(0), *(k[1:] for k in knots)])
         # Small, so that the column itself counts too: with ramps from -1 to 1 it is
         # drowned in them, and the accuracy of smooth targets suffers.
-        self._slopes = 0.5 * inverse_of(self.ends_ - self.begins_)
+        self.slopes_ = 0.5 * inverse_of(self.ends_ - self.begins_)
         return self
 
     def transform(self, X: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
@@ -255,7 +259,7 @@ class RampEncoder:
         # twice as fast as X[:, columns_].
         ramps = np.repeat(X, self._counts, axis=1)
         ramps -= self.begins_
-        ramps *= self._slopes
+        ramps *= self.slopes_
         np.clip(ramps, 0.0, 0.5, out=ramps)
         if np.isnan(X).any():
             np.copyto(ramps, 0.25, where=np.isnan(ramps))
@@ -382,7 +386,7 @@ class NumberEncoder:
         is_missing = np.isnan(X)
         if self.encoding == "passthrough":
             encoded = np.where(is_missing, self.scaler_.center_, X)
-            np.clip(encoded, -_MAX_FLOAT32, _MAX_FLOAT32, out=encoded)
+            np.clip(encoded, -MAX_FLOAT32, MAX_FLOAT32, out=encoded)
             for i in self._always_scaled:
                 encoded[:, i] = self.scaler_.transform_column(X[:, i], i)
         else:
