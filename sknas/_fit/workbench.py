@@ -59,7 +59,7 @@ class Workbench:
         make_trainer: Callable[[Sequence[TrainingData], TrainingSettings], Trainer],
     ) -> None:
         self.encoder = encoder
-        self._table = encoder.fit_table(X, task.y, task.sample_weight)
+        self._table = encoder.fit_table(X, task.y, _relative(task.sample_weight))
         self.views: dict[str, np.ndarray] = self.encoder.views_
         self.search_view = next(iter(self.views))
         self._task, self._splits = task, splits
@@ -154,7 +154,7 @@ def affordable_rows(
         warnings.simplefilter("ignore")
         of_probed = task.subset(probed)
         table = encoder.fit_table(
-            safe_indexing(X, probed), of_probed.y, of_probed.sample_weight
+            safe_indexing(X, probed), of_probed.y, _relative(of_probed.sample_weight)
         )
     table.all_rows()
     # Step 2: take as many, in the order of the permutation, as there is time for.
@@ -165,3 +165,13 @@ def affordable_rows(
         return None
     # Some rows of each class besides: one to be trained on, one to be validated.
     return np.union1d(rows[:n_affordable], task.representatives())
+
+
+def _relative(weights: np.ndarray | None) -> np.ndarray | None:
+    """Scale weights to a mean of 1: as many rows as there are stand for themselves."""
+    if weights is None:
+        return None
+    # By the largest first, so that no sum overflows.
+    shares = weights / weights.max()
+    relative: np.ndarray = shares / shares.mean()
+    return relative
