@@ -20,6 +20,9 @@ from sknas._space import Architecture
 # Everything that needs torch is imported by the methods that train, so that neither
 # importing this package nor predicting from a pickle pays for it.
 if TYPE_CHECKING:
+    from typing import Self
+
+    from sknas._fit.selection import Choice
     from sknas._fit.stages import FitResult
     from sknas._tasks.task import Task
 
@@ -79,6 +82,55 @@ class BaseNASMLP(BaseEstimator):
         tags.input_tags.allow_nan = True
         tags.input_tags.sparse = True
         return tags
+
+    @classmethod
+    def from_architecture(
+        cls, architecture: Architecture | tuple[Any, ...], **parameters: Any
+    ) -> Self:
+        """Make an estimator whose `fit` trains one architecture, without a search.
+
+        Parameters
+        ----------
+        architecture : Architecture or tuple
+            The hidden layers.
+        **parameters : dict
+            Other parameters of the estimator, by their names.
+
+        Returns
+        -------
+        estimator
+            Not fitted. Its search has one trial, and its finalist is that.
+
+        Raises
+        ------
+        ValueError
+            If the architecture is malformed.
+
+        Examples
+        --------
+        >>> from sknas import NASMLPClassifier
+        >>> classifier = NASMLPClassifier.from_architecture(
+        ...     ((64, "relu"), "dropout"), max_iter=30
+        ... )
+        >>> classifier.max_iter
+        30
+        """
+        if not isinstance(architecture, Architecture):
+            architecture = Architecture(*architecture)
+        dense_layers = architecture.dense_layers
+        return cls(
+            **{
+                # The smallest space that holds it.
+                "layer_widths": tuple(sorted({width for width, _ in dense_layers})),
+                "activations": tuple(sorted({name for _, name in dense_layers})),
+                "max_layers": len(architecture.layers) + 1,
+                "first_architecture": architecture,
+                "n_rounds": 1,
+                "n_architectures": 1,
+                "n_finalists": 1,
+                **parameters,
+            }
+        )
 
     def set_params(self, **params: Any) -> BaseNASMLP:
         """Set parameters of this estimator, and of a strategy that is an object.
@@ -200,6 +252,7 @@ class BaseNASMLP(BaseEstimator):
             "best_index_": choice.index,
             "best_score_": choice.score,
             "best_architecture_": choice.evaluation.architecture,
+            "best_params_": self._best_params(choice),
             "ensemble_": result.ensemble,
             "out_activation_": result.ensemble.out_activation,
             "n_outputs_": result.task.output.n_outputs,
@@ -217,6 +270,18 @@ class BaseNASMLP(BaseEstimator):
             "intercepts_": strongest.intercepts,
             "n_layers_": len(strongest.coefs) + 1,
         }
+
+    def _best_params(self, choice: Choice) -> dict[str, Any]:
+        """Return what `from_architecture` needs to fit the choice again."""
+        best: dict[str, Any] = {
+            "architecture": choice.evaluation.architecture,
+            **dict(choice.evaluation.candidate.settings),
+            "encoding": choice.view,
+        }
+        if choice.position is None:
+            return {**best, "n_finalists": 0}
+        # The length of training that was chosen is the only one.
+        return {**best, "max_iter": choice.max_iter, "epoch_fractions": (1.0,)}
 
     def _encode(self, X: Any) -> np.ndarray:
         """Validate a table to predict for, and encode it."""

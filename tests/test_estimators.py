@@ -22,7 +22,14 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from sknas import PAPER_SETTINGS, Architecture, NASMLPClassifier, ReinforceStrategy
+from sknas import (
+    PAPER_SETTINGS,
+    Architecture,
+    Candidate,
+    NASMLPClassifier,
+    ReinforceStrategy,
+    SearchStrategy,
+)
 
 
 def _assert_same_results(first, second):
@@ -718,3 +725,58 @@ def test_parameters_of_a_strategy_that_is_a_name_cannot_be_set():
         search_strategy=ReinforceStrategy(), search_strategy__entropy=0.1
     )
     assert classifier.search_strategy.entropy == 0.1
+
+
+# What was found, without a search.
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"encoding": "auto", "epoch_fractions": (0.5, 1.0), "max_iter": 6},
+        {"n_finalists": 0},
+        {"n_iter_no_change": 2, "max_iter": 10},
+        {"search_strategy": "candidates"},
+    ],
+    ids=["plain", "lengths and encodings", "no finalists", "early stop", "settings"],
+)
+@pytest.mark.parametrize("seed", [0, 1])
+def test_the_winner_of_a_search_is_fitted_again_without_it(
+    changes, seed, fast, three_class_table
+):
+    X, y = three_class_table
+    settings = {**fast, **changes, "random_state": seed, "n_architectures": 4}
+    if changes.get("search_strategy") == "candidates":
+        settings["search_strategy"] = VariedDecay()
+        settings["first_architecture"] = None
+    found = NASMLPClassifier(**settings).fit(X, y)
+    own = ("layer_widths", "n_rounds", "n_architectures", "first_architecture")
+    others = {name: value for name, value in settings.items() if name not in own}
+    others = {**others, "search_strategy": "random", "n_finalists": 1}
+    again = NASMLPClassifier.from_architecture(**{**others, **found.best_params_})
+    again.fit(X, y)
+    assert len(again.search_results_["score"]) == 1
+    assert again.best_architecture_ == found.best_architecture_
+    np.testing.assert_array_equal(again.predict_proba(X), found.predict_proba(X))
+
+
+class VariedDecay(SearchStrategy):
+    def draw(self, n):
+        return [
+            Candidate(self.space_.sample(self.generator_), (("alpha", float(decay)),))
+            for decay in self.generator_.uniform(0, 1, n)
+        ]
+
+
+def test_one_architecture_is_fitted(three_class_table):
+    X, y = three_class_table
+    architecture = Architecture((16, "tanh"), "dropout", (8, "elu"))
+    for given in (architecture, architecture.layers):
+        classifier = NASMLPClassifier.from_architecture(
+            given, max_iter=5, random_state=0
+        )
+        assert classifier.fit(X, y).best_architecture_ == architecture
+    assert classifier.finalist_results_["architecture"][0] == architecture
+    with pytest.raises(ValueError, match="must begin with a dense layer"):
+        NASMLPClassifier.from_architecture(("dropout",))

@@ -154,6 +154,11 @@ class NASMLPClassifier(ClassPredictions):
     ----------
     best_architecture_ : Architecture
         The architecture chosen.
+    best_params_ : dict
+        What of the chosen finalist differs from the parameters:
+        ``from_architecture(**best_params_)``, with all other parameters that were set,
+        makes an estimator that trains it without a search. Its predictions are the
+        same, unless weights were inherited or `max_time` shortened a training.
     best_score_ : float
         Validation score of the chosen finalist, before the refit. It is optimistic
         because it is the best of several scores (by 0.04 on 200 rows of noise), and

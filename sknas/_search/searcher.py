@@ -63,9 +63,12 @@ class Problem:
     settings: Collection[str] = frozenset(SETTINGS)
 
     def seed(self, purpose: str, candidate: Candidate) -> int:
-        """Return the seed of a candidate's networks, whatever is trained beside it."""
-        plain = not candidate.settings
-        return self.seeds.seed(purpose, candidate.architecture if plain else candidate)
+        """Return the seed of a candidate's networks, whatever is trained beside it.
+
+        Candidates of one architecture begin with the same weights: what differs between
+        them is due to their settings alone.
+        """
+        return self.seeds.seed(purpose, candidate.architecture)
 
 
 class Searcher(Protocol):
