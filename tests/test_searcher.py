@@ -4,7 +4,7 @@ import math
 import numpy as np
 import pytest
 
-from sknas import Architecture, NASMLPClassifier, SearchSpace
+from sknas import Architecture, NASMLPClassifier, NASMLPRegressor, SearchSpace
 from sknas._budget import Budget
 from sknas._engine import trainer as _trainer
 from sknas._engine.evaluator import Evaluator
@@ -220,6 +220,23 @@ def test_what_is_not_in_the_space_is_refused_by_name(foreign):
     ) as info:
         search.run()
     assert repr(foreign) in str(info.value)
+
+
+def test_a_setting_that_the_estimator_does_not_have_is_refused():
+    """A regressor has no labels to smooth."""
+
+    class Smoothing(RandomStrategy):
+        def draw(self, n):
+            settings = (("alpha", 0.1), ("label_smoothing", 0.5))
+            return [Candidate(a, settings) for a in super().draw(n)]
+
+    regressor = NASMLPRegressor(search_strategy=Smoothing(), n_rounds=1)
+    X = np.random.default_rng(0).normal(size=(50, 2))
+    with pytest.raises(
+        ValueError, match=r"of Smoothing must .* parameters of .* of \['alpha', 'batch"
+    ) as info:
+        regressor.fit(X, X[:, 0])
+    assert "label_smoothing" not in str(info.value).split("Got")[0]
 
 
 def test_a_strategy_may_predict_and_report():

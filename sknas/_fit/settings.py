@@ -26,6 +26,7 @@ from sknas._search.searcher import SearchSettings
 from sknas._search.strategies import STRATEGIES, SearchStrategy
 from sknas._sklearn import InvalidParameterError
 from sknas._space import ACTIVATIONS, Architecture, SearchSpace, canonical_activation
+from sknas._space.candidate import SETTINGS
 from sknas._table.encoder import TableEncoder
 from sknas._tasks.splits import SplitSettings
 from sknas._tasks.task import Scoring
@@ -68,6 +69,8 @@ class FitSettings:
     strategy: SearchStrategy
     # Trial 0, which the others have to beat.
     incumbent: Architecture | None
+    # Names of the parameters that a candidate may have a value of its own for.
+    candidate_settings: frozenset[str]
     splits: SplitSettings
     search: SearchSettings
     selection: SelectionSettings
@@ -166,6 +169,7 @@ def read_settings(
         space=space,
         strategy=_strategy(parameters),
         incumbent=_first_architecture(parameters, space),
+        candidate_settings=frozenset(SETTINGS).intersection(values),
         splits=_splits(parameters),
         search=search,
         selection=parameters.fill(SelectionSettings),

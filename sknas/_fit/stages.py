@@ -169,6 +169,7 @@ class Fit:
             self._search_metric,
             self._seeds,
             settings.incumbent,
+            settings.candidate_settings,
         )
         self._searcher = AskTellSearcher(
             settings.strategy, settings.search, self._progress

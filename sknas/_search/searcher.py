@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -29,6 +29,7 @@ from sknas._space import (
     SearchSpace,
     as_proposal,
 )
+from sknas._space.candidate import SETTINGS
 from sknas._tasks.task import ValidationMetric
 from sknas._warnings import warn
 
@@ -49,6 +50,9 @@ class Problem:
         Names every seed.
     incumbent : Architecture or None
         Trial 0, which the others have to beat.
+    settings : collection of str, default=all
+        Names of the settings that candidates may have: not every estimator has a
+        parameter for each.
     """
 
     space: SearchSpace
@@ -56,6 +60,7 @@ class Problem:
     metric: ValidationMetric
     seeds: SeedSource
     incumbent: Architecture | None
+    settings: Collection[str] = frozenset(SETTINGS)
 
     def seed(self, purpose: str, candidate: Candidate) -> int:
         """Return the seed of a candidate's networks, whatever is trained beside it.
@@ -281,6 +286,12 @@ class AskTellSearcher:
                 raise ValueError(
                     f"{caller} must return architectures of the space that it was set "
                     f"up with. Got {each!r} instead."
+                )
+            allowed = self._problem.settings
+            if any(name not in allowed for name, _ in proposal.candidate.settings):
+                raise ValueError(
+                    f"{caller} must return candidates whose settings are parameters of "
+                    f"the estimator, of {sorted(allowed)}. Got {each!r} instead."
                 )
 
     def _predict(self, given: Sequence[Proposed]) -> Sequence[float]:
