@@ -1,9 +1,10 @@
-"""Accuracy and log loss beside rivals, on tables as they come.
+"""Accuracy and log loss, or R2, beside rivals, on tables as they come.
 
-python tests/benchmarks/bench_accuracy.py [--tables FOLDER] [--splits 3]
-    [--max-rows 4000] [--results FILE.jsonl] [--rivals FILE.jsonl] [--report-only]
+python tests/benchmarks/bench_accuracy.py [--task regression] [--tables FOLDER]
+    [--splits 3] [--max-rows 4000] [--results FILE.jsonl] [--rivals FILE.jsonl]
+    [--report-only]
 
-Without a folder the tables are scikit-learn's own four. Every fit is appended to
+Without a folder the tables are scikit-learn's own. Every fit is appended to
 --results as a line of JSON; what is there already is not fitted again. --rivals holds
 lines of the same form of estimators that need not be installed here.
 """
@@ -17,20 +18,27 @@ from pathlib import Path
 import pandas as pd
 from machine import describe
 from scipy.stats import wilcoxon
-from sklearn.compose import make_column_selector, make_column_transformer
-from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.compose import (
+    TransformedTargetRegressor,
+    make_column_selector,
+    make_column_transformer,
+)
+from sklearn.ensemble import (
+    HistGradientBoostingClassifier,
+    HistGradientBoostingRegressor,
+)
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.impute import SimpleImputer
 from sklearn.metrics import log_loss
-from sklearn.neural_network import MLPClassifier
+from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from tables import load, names, split
 
-from sknas import NASMLPClassifier
+from sknas import NASMLPClassifier, NASMLPRegressor
 
 
-def make_mlp(seed):
+def make_mlp(mlp):
     """Return the pipeline that a careful user writes in front of an MLP."""
     encode = make_column_transformer(
         (
@@ -46,47 +54,64 @@ def make_mlp(seed):
             make_column_selector(dtype_exclude="number"),
         ),
     )
-    return make_pipeline(encode, MLPClassifier(random_state=seed))
+    return make_pipeline(encode, mlp)
+
+
+def make_scaled_mlp(seed):
+    """Return the same for numbers, which a careful user scales too."""
+    return TransformedTargetRegressor(
+        make_mlp(MLPRegressor(random_state=seed)), transformer=StandardScaler()
+    )
 
 
 MODELS = {
-    "sknas": lambda seed: NASMLPClassifier(random_state=seed),
-    "mlp": make_mlp,
-    "hgb": lambda seed: HistGradientBoostingClassifier(random_state=seed),
+    "classification": {
+        "sknas": lambda seed: NASMLPClassifier(random_state=seed),
+        "mlp": lambda seed: make_mlp(MLPClassifier(random_state=seed)),
+        "hgb": lambda seed: HistGradientBoostingClassifier(random_state=seed),
+    },
+    "regression": {
+        "sknas": lambda seed: NASMLPRegressor(random_state=seed),
+        "mlp_scaled": make_scaled_mlp,
+        "hgb": lambda seed: HistGradientBoostingRegressor(
+            random_state=seed, categorical_features="from_dtype"
+        ),
+    },
 }
 
 
 def measure(arguments):
     """Fit what is not in the results yet."""
     done = {(row["data"], row["model"], row["seed"]) for row in read(arguments.results)}
-    for name in arguments.names or names(arguments.tables):
+    task = arguments.task
+    models = MODELS[task]
+    for name in arguments.names or names(arguments.tables, task):
         X, y = load(arguments.tables, name)
         for seed in range(arguments.splits):
-            X_train, X_test, y_train, y_test = split(X, y, seed, arguments.max_rows)
-            for model in arguments.models.split(","):
+            X_train, X_test, y_train, y_test = split(
+                X, y, seed, arguments.max_rows, task
+            )
+            for model in arguments.models or models:
                 if (name, model, seed) in done:
                     continue
                 start = time.perf_counter()
-                classifier = MODELS[model](seed).fit(X_train, y_train)
+                estimator = models[model](seed).fit(X_train, y_train)
                 seconds = time.perf_counter() - start
                 row = {
                     "data": name,
                     "model": model,
                     "seed": seed,
+                    "task": task,
                     "n": len(X_train),
                     "fit_s": round(seconds, 2),
-                    "score": round(classifier.score(X_test, y_test), 5),
-                    "log_loss": round(
-                        log_loss(
-                            y_test,
-                            classifier.predict_proba(X_test),
-                            labels=classifier.classes_,
-                        ),
-                        5,
-                    ),
+                    "score": round(estimator.score(X_test, y_test), 5),
                 }
+                if task == "classification":
+                    p = estimator.predict_proba(X_test)
+                    loss = log_loss(y_test, p, labels=estimator.classes_)
+                    row["log_loss"] = round(loss, 5)
                 if model == "sknas":
-                    row["validation"] = round(classifier.best_score_, 5)
+                    row["validation"] = round(estimator.best_score_, 5)
                 with arguments.results.open("a", encoding="utf-8") as file:
                     file.write(json.dumps(row) + "\n")
 
@@ -98,15 +123,19 @@ def read(path):
     return [json.loads(line) for line in lines]
 
 
-def report(rows):
+def report(rows, task):
     """Print means per table, ranks, and paired tests over the tables."""
     frame = pd.DataFrame(rows)
-    frame = frame[frame.get("task", "") != "regression"]
+    is_regression = frame.get("task", pd.Series("", index=frame.index)) == "regression"
+    frame = frame[is_regression == (task == "regression")]
     frame = frame[frame["score"].notna()]
     counts = frame.groupby(["data", "seed"])["model"].transform("nunique")
     frame = frame[counts == frame["model"].nunique()]
     n_splits = frame.groupby(["data", "seed"]).ngroups
-    for column, better in (("score", "highest"), ("log_loss", "lowest")):
+    columns = {"score": "highest", "log_loss": "lowest"}
+    if task == "regression":
+        del columns["log_loss"]
+    for column, better in columns.items():
         means = frame.pivot_table(
             index="data", columns="model", values=column, sort=False
         )
@@ -139,7 +168,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tables", type=Path)
     parser.add_argument("--names", type=lambda text: text.split(","))
-    parser.add_argument("--models", default="sknas,mlp,hgb")
+    parser.add_argument("--models", type=lambda text: text.split(","))
+    parser.add_argument("--task", choices=list(MODELS), default="classification")
     parser.add_argument("--splits", type=int, default=3)
     parser.add_argument("--max-rows", type=int, default=4000)
     parser.add_argument("--results", type=Path, default=Path("accuracy.jsonl"))
@@ -150,7 +180,7 @@ def main():
     print(describe())
     if not arguments.report_only:
         measure(arguments)
-    report(read(arguments.results) + read(arguments.rivals))
+    report(read(arguments.results) + read(arguments.rivals), arguments.task)
 
 
 if __name__ == "__main__":
