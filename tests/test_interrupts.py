@@ -113,7 +113,7 @@ def test_an_interrupt_ends_a_cross_validation(fast, three_class_table, interrupt
 
 
 # Workers are started anew after each interrupt, which takes seconds.
-@pytest.mark.parametrize(("n_jobs", "n_interrupts"), [(1, 20), (2, 4)])
+@pytest.mark.parametrize(("n_jobs", "n_interrupts"), [(1, 8), (2, 3)])
 def test_a_signal_stops_within_a_second_and_leaves_no_thread_or_process(
     n_jobs, n_interrupts, run_python
 ):
