@@ -68,7 +68,7 @@ def adapt_docstring(*arguments):
     text = re.sub(r"\((\w+_),", r"(`\1`,", text)
     if (getattr(obj, "__module__", None) or "").startswith("sklearn."):
         # Inherited: its links lead into scikit-learn's own documentation.
-        text = re.sub(r":ref:`([^<`]+?)\s*<[^>]+>`", r"\1", text)
+        text = re.sub(r":(?:ref|term):`([^<`]+?)(?:\s*<[^>]+>)?`", r"\1", text)
     lines[:] = text.split("\n")
 
 
