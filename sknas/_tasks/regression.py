@@ -202,6 +202,10 @@ class RegressionMetric(ScorerMetric):
         The rows as the user gave them, which only a callable looks at.
     """
 
+    # The mean of two networks, eight seeds, two lengths of training on concrete, abalone
+    # and friedman1: 0.0006 to 0.006, and half of them above this.
+    seed_deviation = 0.002
+
     def __init__(self, scoring: Scoring, task: Regression, X: Any = None) -> None:
         super().__init__(scoring, "r2", task.given_y, X, task.sample_weight)
         self._task = task
