@@ -7,6 +7,7 @@ from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
+from scipy.sparse import issparse
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
@@ -251,13 +252,15 @@ class BaseNASMLP(BaseEstimator):
             self.get_params(deep=False), type(self).__name__, self._auto_decay
         )
         table = check_table(self, X, reset=True)
+        # Of some formats rows cannot be taken.
+        X = table if issparse(X) else X
         weights = check_weights(table, sample_weight)
         task = self._make_task(table, y, weights)
         if task.sample_weight is not None and not task.sample_weight.all():
             # A row without weight is as good as none: it must not even be encoded.
             rows = positive_rows(self, task.sample_weight)
-            X, table, y = (safe_indexing(each, rows) for each in (X, table, y))
-            task = self._make_task(table, y, None if weights is None else weights[rows])
+            X, table = safe_indexing(X, rows), safe_indexing(table, rows)
+            task = task.restrict(rows)
         seeds = SeedSource(self.random_state)
         fit = Fit(settings, table, X, task, seeds=seeds, budget=budget)
         return fit.run(), settings.device
@@ -319,7 +322,8 @@ class BaseNASMLP(BaseEstimator):
             "encoding": choice.view,
         }
         if choice.position is None:
-            return {**best, "n_finalists": 0}
+            epochs = {"search_epochs": choice.max_iter, "max_iter": self.max_iter}
+            return {**best, **epochs, "n_finalists": 0}
         # The length of training that was chosen is the only one.
         return {**best, "max_iter": choice.max_iter, "epoch_fractions": (1.0,)}
 

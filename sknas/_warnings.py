@@ -32,3 +32,8 @@ def warn(message: str, category: type[Warning] = UserWarning) -> None:
         frame = frame.f_back
         level += 1
     warnings.warn(message, category, stacklevel=level)
+
+
+def describe(error: Exception) -> str:
+    """Return an error's class and message, without a full stop at its end."""
+    return f"{type(error).__name__}: {error}".rstrip(".")

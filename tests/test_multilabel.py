@@ -66,10 +66,12 @@ def test_labels_that_all_or_no_rows_have_are_predicted(fast, table):
     ("y", "message"),
     [
         (np.array([[0, 1], [1, 2], [1, 0]]), "Got a multiclass-multioutput target"),
+        (np.array([[-1, 1], [1, -1], [1, 1]]), "with values such as .-1, 1"),
+        (scipy.sparse.csr_array(2 * np.eye(3, dtype=int)), "with values such as .2, 0"),
         (np.array([[0.0, 1.0], [np.nan, 0.0], [1.0, 1.0]]), "Input y contains NaN"),
         (np.eye(2, dtype=int), "inconsistent numbers of samples"),
     ],
-    ids=["three values", "missing", "too short"],
+    ids=["three values", "-1 and 1", "0 and 2", "missing", "too short"],
 )
 def test_bad_indicators_are_refused_before_any_training(y, message):
     with pytest.raises(ValueError, match=message):

@@ -5,9 +5,9 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.sparse
 from sklearn import config_context
 from sklearn.metrics import recall_score
-from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -91,16 +91,17 @@ def test_bad_weights_are_refused_before_any_training(
 
 def test_weights_are_routed(fast, table):
     X, y = table
-    weights = 1.0 + np.arange(N_ROWS) % 2
+    weights = np.where(y == 1, 7.0, 1.0)
     with config_context(enable_metadata_routing=True):
         classifier = NASMLPClassifier(**fast).set_fit_request(sample_weight=True)
-        classifier = classifier.set_score_request(sample_weight=True)
-        pipeline = make_pipeline(
-            StandardScaler().set_fit_request(sample_weight=False), classifier
-        )
-        grid = GridSearchCV(pipeline, {"nasmlpclassifier__alpha": [0.0, 0.3]}, cv=2)
-        grid.fit(X, y, sample_weight=weights)
-        assert grid.score(X, y, sample_weight=weights) > 0
+        scaler = StandardScaler().set_fit_request(sample_weight=False)
+        pipeline = make_pipeline(scaler, classifier)
+        pipeline.fit(X, y, sample_weight=weights)
+    p = pipeline.predict_proba(X)
+    plain = make_pipeline(StandardScaler(), NASMLPClassifier(**fast))
+    plain.fit(X, y, nasmlpclassifier__sample_weight=weights)
+    np.testing.assert_array_equal(plain.predict_proba(X), p)
+    assert not np.allclose(plain.fit(X, y).predict_proba(X), p, atol=1e-3)
 
 
 def test_scores_of_the_search_are_weighted(fast, table):
@@ -134,7 +135,45 @@ def test_both_kinds_of_weights_are_multiplied(fast, table):
     weights = 1.0 + np.arange(N_ROWS) % 2
     both = NASMLPClassifier(**fast, class_weight={1: 7}).fit(X, y, weights)
     product = NASMLPClassifier(**fast).fit(X, y, weights * np.where(y == 1, 7, 1))
-    np.testing.assert_array_equal(both.predict_proba(X), product.predict_proba(X))
+    np.testing.assert_allclose(both.predict_proba(X), product.predict_proba(X))
+
+
+def test_a_class_without_weight_is_left_out(fast, three_class_table):
+    X, y = three_class_table
+    classifier = NASMLPClassifier(**fast, class_weight={0: 0}).fit(X, y)
+    alone = NASMLPClassifier(**fast).fit(X[y > 0], y[y > 0])
+    assert classifier.classes_.tolist() == [1, 2]
+    np.testing.assert_array_equal(classifier.predict_proba(X), alone.predict_proba(X))
+
+
+@pytest.mark.parametrize("kind", ["coo", "dia", "bsr", "csc"])
+def test_rows_without_weight_are_left_out_of_sparse_tables(kind, fast, table):
+    X, y = table
+    weights = np.where(np.arange(N_ROWS) % 3, 2.0, 0.0)
+    X = X * (np.arange(2) == 1)  # a column of zeros
+    if kind == "dia":
+        X = np.diag(np.arange(1.0, N_ROWS + 1))
+    X_sparse = scipy.sparse.csr_array(X).asformat(kind)
+    sparse = NASMLPClassifier(**fast).fit(X_sparse, y, sample_weight=weights)
+    dense = NASMLPClassifier(**fast).fit(X, y, sample_weight=weights)
+    np.testing.assert_array_equal(sparse.predict_proba(X), dense.predict_proba(X))
+
+
+@pytest.mark.parametrize("factor", [1e-300, 1e307])
+def test_weights_of_any_size_are_relative(estimator_class, factor, fast, table):
+    X, y = table
+    weights = np.linspace(0.1, 3, N_ROWS)
+    first = estimator_class(**fast).fit(X, y, sample_weight=weights)
+    other = estimator_class(**fast).fit(X, y, sample_weight=factor * weights)
+    np.testing.assert_allclose(_predict(first, X), _predict(other, X), rtol=1e-4)
+
+
+def test_a_scorer_that_refuses_weights_does_not_get_them(fast, three_class_table):
+    X, y = three_class_table
+    settings = {**fast, "scoring": "roc_auc_ovo"}
+    weights = 1.0 + np.arange(len(y)) % 2
+    classifier = NASMLPClassifier(**settings).fit(X, y, sample_weight=weights)
+    assert 0 < classifier.best_score_ <= 1
 
 
 @pytest.mark.parametrize(
@@ -142,7 +181,11 @@ def test_both_kinds_of_weights_are_multiplied(fast, table):
     [
         ("auto", ValueError, "The 'class_weight' parameter of NASMLPClassifier must"),
         ([1, 2], ValueError, "The 'class_weight' parameter of NASMLPClassifier must"),
-        ({0: 1, 5: 2}, ValueError, r"The classes, \[1\], are not in class_weight"),
+        (
+            {0: 1, 5: 2},
+            ValueError,
+            r"It names \[5\], which are none",
+        ),
         ({0: -1, 1: 1}, ValueError, "class_weight must have no negative"),
         ({0: 0, 1: 0}, ValueError, "weight.*zero"),
     ],

@@ -124,20 +124,23 @@ class _TargetScaling(nn.Module):
     deviation: Tensor
     lowest: Tensor
     highest: Tensor
+    ends: Tensor
 
     def __init__(self, scaler: TargetScaler) -> None:
         super().__init__()
         for name in ("center", "scale", "mean", "deviation", "lowest", "highest"):
             self.register_buffer(name, torch.as_tensor(getattr(scaler, f"{name}_")))
+        ends = scaler.transform(np.stack([scaler.lowest_, scaler.highest_]))
+        self.register_buffer("ends", torch.as_tensor(ends))
 
     def forward(self, scaled: Tensor) -> Tensor:
         """Return numbers of shape (n_rows, n_targets)."""
-        clipped = torch.clamp(scaled, self.lowest, self.highest)
+        clipped = torch.clamp(scaled, self.ends[0], self.ends[1])
         compressed = clipped * self.deviation + self.mean
         distance = compressed.abs().clamp_min(KNEE)
         far = compressed.sign() * KNEE * torch.exp(distance / KNEE - 1)
         z = torch.where(compressed.abs() > KNEE, far, compressed)
-        return z * self.scale + self.center
+        return torch.clamp(z * self.scale + self.center, self.lowest, self.highest)
 
 
 class TorchEstimator(nn.Module):

@@ -70,7 +70,9 @@ class Refit:
             return self._settings.n_ensemble
         networks = self._choice.evaluation.networks
         seconds = sum(network.time for network in networks) / len(networks)
-        seconds *= _WORTHWHILE * self._length() / max(networks[0].n_iter, 1)
+        if self._choice.position is not None:
+            seconds *= self._length() / max(networks[0].n_iter, 1)
+        seconds *= _WORTHWHILE
         affordable = max(budget.seconds_left(), 0.0) / max(seconds, 1e-9)
         return int(min(affordable, self._settings.n_ensemble))
 

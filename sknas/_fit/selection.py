@@ -18,6 +18,7 @@ from sknas._search.journal import FinalistRecord
 from sknas._search.searcher import Problem, Searcher
 from sknas._space import Candidate
 from sknas._tasks.task import ValidationMetric
+from sknas._warnings import warn
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,8 @@ class Selection:
         self._workbench, self._metric = workbench, metric
         self._progress = progress
         self.finalists: list[Finalist] = []
+        # What the measurement of noise may use.
+        self._budget = Budget()
         # What has been measured of the noise between two of them.
         self._noises: dict[tuple[int, int], float] = {}
 
@@ -102,9 +105,10 @@ class Selection:
         budget : Budget
             Lengths of training have equal shares of it.
         """
+        self._budget = budget
         if not self._settings.n_finalists:
             return
-        self._progress.stage("training the finalists again")
+        self._progress.stage("training the finalists from scratch")
         # Step 1: every finalist in the encoding of the search. Short trainings come
         # first: should the time be over, there is something to choose from.
         lengths = self._settings.lengths()
@@ -176,7 +180,9 @@ class Selection:
                         continue
                     trained[index] = finalist
                     n_trained = f"{len(trained)} of {len(requests)}"
-                    self._progress.stage(f"finalist {n_trained} trained")
+                    self._progress.stage(
+                        f"finalist {n_trained} trained: {max_iter} epochs, {view}"
+                    )
         finally:
             # In the order of the ranking, whichever was trained first.
             for index in indices:
@@ -281,8 +287,19 @@ class Selection:
         if (one, other) not in self._noises and measures:
             # `_train` has left out all that lack predictions.
             pair = self.finalists[one].evaluation, self.finalists[other].evaluation
-            given = [e.predictions for e in pair if e.predictions is not None]
-            self._noises[one, other] = self._metric.noise(*given)
+            first, second = (evaluation.predictions for evaluation in pair)
+            assert first is not None
+            assert second is not None
+            try:
+                self._noises[one, other] = self._metric.noise(
+                    first, second, self._budget
+                )
+            except Exception as error:  # noqa: BLE001 (the user's scorer may raise any)
+                warn(
+                    f"The noise of the scores was not measured ({type(error).__name__}:"
+                    f" {error}): the best score is chosen."
+                )
+                self._noises[one, other] = 0.0
         return self._noises.get((one, other), 0.0)
 
     def best_trial(self) -> Choice:

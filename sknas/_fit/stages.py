@@ -26,7 +26,7 @@ from sknas._search.searcher import AskTellSearcher, Problem
 from sknas._sklearn import safe_indexing
 from sknas._table.encoder import TableEncoder
 from sknas._tasks.task import Task
-from sknas._warnings import warn
+from sknas._warnings import describe, warn
 
 # Of the time that is left, what the search may take, and then the selection.
 _SEARCH_SHARE = 0.4
@@ -108,6 +108,9 @@ class Fit:
         )
         # A scorer that does not suit the target fails here, before any training.
         self._search_metric.check()
+        # One with a name is cheap, and may refuse weights.
+        if isinstance(settings.scorer, str):
+            self._metric.check()
         self._X = X
         self._stage = "search"
         self._choice: Choice | None = None
@@ -193,7 +196,7 @@ class Fit:
             self._selection.run(self._budget.share(_SELECTION_SHARE))
         except Exception as error:  # noqa: BLE001 (the user's scorer may raise any)
             warn(
-                f"The selection ended with {type(error).__name__}: {error}. The choice "
+                f"The selection ended with {describe(error)}. The choice "
                 "is among what had been trained before."
             )
 
@@ -210,7 +213,7 @@ class Fit:
             self._refit.run(self._budget)
         except Exception as error:  # noqa: BLE001 (what is there predicts)
             warn(
-                f"The refit ended with {type(error).__name__}: {error}. The networks "
+                f"The refit ended with {describe(error)}. The networks "
                 "that were trained for the choice predict."
             )
 
@@ -223,7 +226,7 @@ class Fit:
                 )
             except Exception as error:  # noqa: BLE001 (as above)
                 warn(
-                    f"The choice ended with {type(error).__name__}: {error}. The best "
+                    f"The choice ended with {describe(error)}. The best "
                     "trial of the search is taken."
                 )
                 self._choice = self._selection.best_trial()

@@ -82,15 +82,21 @@ def check_weights(X: Any, sample_weight: Any) -> np.ndarray | None:
     Raises
     ------
     ValueError
-        If a weight is negative, missing or infinite, or if there is not one for each
-        row.
+        If a weight is negative, missing or infinite, if all are zero, or if there is
+        not one for each row.
     """
     if sample_weight is None:
         return None
     weights: np.ndarray = check_sample_weight(
         sample_weight, X, dtype=np.float64, ensure_non_negative=True
     )
-    return weights
+    if not weights.any():
+        raise ValueError(
+            "sample_weight must have an entry above 0. All sample weights are zero."
+        )
+    # Relative to the largest, as sums of large ones overflow.
+    relative: np.ndarray = weights / weights.max()
+    return relative
 
 
 def positive_rows(estimator: Any, weights: np.ndarray) -> np.ndarray:

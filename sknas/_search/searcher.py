@@ -31,7 +31,7 @@ from sknas._space import (
 )
 from sknas._space.candidate import SETTINGS
 from sknas._tasks.task import ValidationMetric
-from sknas._warnings import warn
+from sknas._warnings import describe, warn
 
 
 @dataclass(frozen=True)
@@ -188,7 +188,7 @@ class AskTellSearcher:
                 raise
             warn(
                 f"The search ended in round {number + 1} of {self.settings.n_rounds} "
-                f"with {type(error).__name__}: {error}. The choice is among the "
+                f"with {describe(error)}. The choice is among the "
                 f"{len(self.history)} trials recorded so far."
             )
             return False

@@ -87,7 +87,12 @@ def _checked(name: str, value: Any) -> float | str:
         )
     # A bool is a number to Python, but no value of any of these.
     is_text_or_number = isinstance(value, (str, Real)) and not isinstance(value, bool)
-    if not is_text_or_number or not constraint.is_satisfied_by(value):
+    try:
+        is_allowed = is_text_or_number and constraint.is_satisfied_by(value)
+        is_allowed = is_allowed and (isinstance(value, str) or float(value) >= 0)
+    except (TypeError, OverflowError):  # numbers that are no floats
+        is_allowed = False
+    if not is_allowed:
         raise ValueError(
             f"The setting {name!r} of a Candidate must be {constraint}. "
             f"Got {value!r} instead."

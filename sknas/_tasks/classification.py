@@ -15,7 +15,11 @@ from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 
 from sknas._sklearn import safe_indexing
-from sknas._tasks.calibration import best_temperature, true_log_probabilities
+from sknas._tasks.calibration import (
+    best_temperature,
+    calibration_temperature,
+    true_log_probabilities,
+)
 from sknas._tasks.metric import ScorerMetric
 from sknas._tasks.outputs import OutputLoss, SigmoidOutput, SoftmaxOutput
 from sknas._tasks.splits import SplitSettings
@@ -91,12 +95,7 @@ class Classification:
         check_classification_targets(y)
         classes, codes = np.unique(y, return_inverse=True)
         if class_weight is not None:
-            of_classes = compute_class_weight(class_weight, classes=classes, y=y)
-            if not (of_classes >= 0).all() or not np.isfinite(of_classes).all():
-                raise ValueError(
-                    "class_weight must have no negative and no infinite value. Got "
-                    f"{class_weight!r} instead."
-                )
+            of_classes = _weights_of_classes(class_weight, classes, y)
             given = 1.0 if sample_weight is None else sample_weight
             sample_weight = given * of_classes[codes]
         return cls(classes, codes.astype(np.int64, copy=False), sample_weight)
@@ -140,6 +139,18 @@ class Classification:
             y=self.y[rows],
             sample_weight=None if weights is None else weights[rows],
         )
+
+    def restrict(self, rows: np.ndarray) -> Classification:
+        """Return the task of some rows alone, with their classes.
+
+        Parameters
+        ----------
+        rows : ndarray of int
+            Positions.
+        """
+        part = self.subset(rows)
+        present, codes = np.unique(part.y, return_inverse=True)
+        return replace(part, classes=self.classes[present], y=codes.astype(np.int64))
 
     def split(
         self, settings: SplitSettings, random_state: int
@@ -186,11 +197,39 @@ class Classification:
         return {"classes_": self.classes}
 
 
+def _weights_of_classes(
+    class_weight: Mapping[Any, float] | str, classes: np.ndarray, y: np.ndarray
+) -> np.ndarray:
+    """Return a weight for each class, 1 at most."""
+    if isinstance(class_weight, Mapping):
+        labels = classes.tolist()
+        unknown = [label for label in class_weight if label not in labels]
+        unnamed = [label for label in labels if label not in class_weight]
+        # Where all are named, others may be missing from a part of the rows only.
+        if unknown and unnamed:
+            raise ValueError(
+                f"class_weight must name labels of y. It names {unknown}, which are "
+                f"none, and not {unnamed}. Got {class_weight!r} instead."
+            )
+        weights = np.array([class_weight.get(label, 1.0) for label in labels])
+    else:
+        weights = compute_class_weight(class_weight, classes=classes, y=y)
+    if not (weights >= 0).all() or not np.isfinite(weights).all():
+        raise ValueError(
+            "class_weight must have no negative and no infinite value. Got "
+            f"{class_weight!r} instead."
+        )
+    relative: np.ndarray = weights / (weights.max() or 1.0)
+    return relative
+
+
 def _as_array(y: Any) -> Any:
     """Turn pandas' own kinds of columns into numpy's, and refuse missing labels.
 
     scikit-learn would turn nullable integers into floats.
     """
+    if type(y).__module__.startswith("polars"):
+        y = y.to_numpy()
     is_frame = hasattr(y, "iloc") and getattr(y, "ndim", 1) == 2
     if is_frame and y.shape[1] == 1:
         # Still a column, of which scikit-learn warns.
@@ -372,7 +411,7 @@ class ClassificationMetric(ScorerMetric):
 
     def _certainty(self, predictions: np.ndarray) -> np.ndarray:
         """Return log-probabilities of the true classes, at the best temperature."""
-        temperature = self.temperature(predictions)
+        temperature = best_temperature(predictions, self._y, self._weights)
         return true_log_probabilities(predictions, self._y, temperature)
 
     def temperature(self, predictions: np.ndarray) -> float:
@@ -383,4 +422,4 @@ class ClassificationMetric(ScorerMetric):
         predictions : ndarray of shape (n_validation_rows, n_classes)
             Probabilities.
         """
-        return best_temperature(predictions, self._y, self._weights)
+        return calibration_temperature(predictions, self._y, self._weights)

@@ -12,9 +12,11 @@ from typing import Any
 import numpy as np
 from sklearn.metrics import get_scorer
 
+from sknas._budget import Budget
 from sknas._sklearn import safe_indexing
 from sknas._tasks.task import Scoring, ValidationMetric
 
+_UNLIMITED = Budget()
 # The noise of a scorer is measured on resamples. Thirty resamples estimate it to within
 # a seventh, and resamples of part of the rows suffice: noise falls with the root of
 # their number.
@@ -116,7 +118,7 @@ class ScorerMetric(ValidationMetric):
             What a callable raised, with a note on what a scorer should be.
         """
         try:
-            score = self._guess_score()
+            score = self._first_score()
             self._score_silently(self._varied_guess())
         except Exception as error:
             if callable(self._scoring):
@@ -136,11 +138,23 @@ class ScorerMetric(ValidationMetric):
                 "metric or a larger validation_fraction."
             )
 
-    def _score_silently(self, predictions: np.ndarray) -> float:
+    def _first_score(self) -> float:
+        """Score a guess; a metric may have a parameter for weights but refuse them."""
+        try:
+            return self._guess_score()
+        except Exception:
+            if not self._passes_weights:
+                raise
+        self._passes_weights = False
+        return self._guess_score()
+
+    def _score_silently(
+        self, predictions: np.ndarray, rows: np.ndarray | None = None
+    ) -> float:
         # A metric may well be undefined, and warn, where everything is one class.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return self.score(predictions)
+            return self.score(predictions, rows)
 
     def _guess_score(self) -> float:
         return self._score_silently(self._guess())
@@ -194,7 +208,9 @@ class ScorerMetric(ValidationMetric):
         merits = self._row_merits(predictions)
         return score if merits is None else self._mean(merits)
 
-    def noise(self, one: np.ndarray, other: np.ndarray) -> float:
+    def noise(
+        self, one: np.ndarray, other: np.ndarray, budget: Budget = _UNLIMITED
+    ) -> float:
         """Return the standard error of the difference of two merits.
 
         Merits that are means over the rows differ by a mean over the rows. Other scores
@@ -205,15 +221,18 @@ class ScorerMetric(ValidationMetric):
         ----------
         one, other : ndarray of shape (n_validation_rows, n_columns)
             Predictions.
+        budget : Budget, default=unlimited
+            When it is at its end, the resamples so far must do.
 
         Returns
         -------
         float
-            Over draws of the validation rows and, where merits are means, of the seeds.
+            Over draws of the validation rows and, where merits are means, of the
+            seeds. 0 where nothing could be measured.
         """
         merits, others = self._row_merits(one), self._row_merits(other)
         if merits is None or others is None:
-            return self._resampled_noise(one, other)
+            return self._resampled_noise(one, other, budget)
         differences = merits - others
         deviations = differences - self._mean(differences)
         weights = np.ones(len(deviations)) if self._weights is None else self._weights
@@ -230,7 +249,9 @@ class ScorerMetric(ValidationMetric):
     def _mean(self, of_rows: np.ndarray) -> float:
         return float(np.average(of_rows, weights=self._weights))
 
-    def _resampled_noise(self, one: np.ndarray, other: np.ndarray) -> float:
+    def _resampled_noise(
+        self, one: np.ndarray, other: np.ndarray, budget: Budget
+    ) -> float:
         strata = self._strata()
         n_rows = len(self._labels)
         share = min(_MAX_RESAMPLED_ROWS / n_rows, 1.0)
@@ -239,13 +260,21 @@ class ScorerMetric(ValidationMetric):
         generator = np.random.default_rng(0)
         differences = []
         for _ in range(_N_RESAMPLES):
+            if budget.is_over():
+                break
             rows = np.concatenate(
                 [
                     generator.choice(rows, size)
                     for rows, size in zip(strata, sizes, strict=True)
                 ]
             )
-            differences.append(self.score(one, rows) - self.score(other, rows))
+            differences.append(
+                self._score_silently(one, rows) - self._score_silently(other, rows)
+            )
+        # A metric may have no value on a resample. Without any, nothing is known.
+        differences = [d for d in differences if math.isfinite(d)]
+        if len(differences) < 2:
+            return 0.0
         # Variances are inversely proportional to the number of rows.
         scale = sum(sizes) / n_rows
         return float(np.std(differences, ddof=1)) * math.sqrt(scale)
@@ -254,4 +283,7 @@ class ScorerMetric(ValidationMetric):
 def _takes_weights(scorer: Callable[..., float]) -> bool:
     """Tell whether a scorer, or the metric that it was made of, takes weights."""
     function = getattr(scorer, "_score_func", scorer)
-    return "sample_weight" in inspect.signature(function).parameters
+    try:
+        return "sample_weight" in inspect.signature(function).parameters
+    except ValueError:  # some functions written in C have no signature
+        return False

@@ -11,7 +11,11 @@ from sklearn.utils import check_array, check_consistent_length
 from sklearn.utils.multiclass import type_of_target
 
 from sknas._sklearn import safe_indexing
-from sknas._tasks.calibration import best_temperature, true_log_probabilities
+from sknas._tasks.calibration import (
+    best_temperature,
+    calibration_temperature,
+    true_log_probabilities,
+)
 from sknas._tasks.metric import ScorerMetric
 from sknas._tasks.outputs import MultilabelOutput, OutputLoss
 from sknas._tasks.splits import SplitSettings
@@ -77,12 +81,13 @@ class Multilabel:
         if hasattr(indicators, "toarray"):
             indicators = indicators.toarray()
         kind = type_of_target(indicators, input_name="y")
-        if kind != "multilabel-indicator":
+        # scikit-learn takes any two whole numbers for indicators.
+        if kind != "multilabel-indicator" or not np.isin(indicators, (0, 1)).all():
             raise ValueError(
                 f"y of {type(estimator).__name__}.fit must have one label per row, or "
                 f"be an array of 0 and 1 with a column for each label. Got a {kind} "
-                "target instead. MultiOutputClassifier fits a classifier for each "
-                "column."
+                f"target with values such as {indicators.ravel()[:5].tolist()} "
+                "instead. MultiOutputClassifier fits a classifier for each column."
             )
         return cls(indicators.astype(np.float32), sample_weight)
 
@@ -101,7 +106,7 @@ class Multilabel:
         """One sigmoid unit for each label."""
         return MultilabelOutput(self.n_labels)
 
-    def _strata(self) -> np.ndarray:
+    def strata(self) -> np.ndarray:
         """Return a code for each row: that of its rarest label, of the rows without.
 
         Rows of the rarest label are one stratum, and so it is on both sides of a
@@ -139,6 +144,16 @@ class Multilabel:
             sample_weight=None if weights is None else weights[rows],
         )
 
+    def restrict(self, rows: np.ndarray) -> Multilabel:
+        """Return the task of some rows alone.
+
+        Parameters
+        ----------
+        rows : ndarray of int
+            Positions.
+        """
+        return self.subset(rows)
+
     def split(
         self, settings: SplitSettings, random_state: int
     ) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -156,7 +171,7 @@ class Multilabel:
         list of (training, validation)
             Positions of rows, one pair for each split.
         """
-        return settings.split(self._strata(), random_state, stratum=None)
+        return settings.split(self.strata(), random_state, stratum=None)
 
     def metric(self, scoring: Scoring, X: Any, rows: np.ndarray) -> MultilabelMetric:
         """Return what scores predictions of some rows.
@@ -220,6 +235,8 @@ class MultilabelMetric(ScorerMetric):
     def __init__(self, scoring: Scoring, task: Multilabel, X: Any = None) -> None:
         labels = task.y.astype(np.int64)
         super().__init__(scoring, "accuracy", labels, X, task.sample_weight)
+        strata = task.strata()
+        self._groups = [np.flatnonzero(strata == code) for code in np.unique(strata)]
         # One entry for each label of each row.
         self._codes = labels.ravel()
         self._flat_weights = None
@@ -240,6 +257,9 @@ class MultilabelMetric(ScorerMetric):
         varied: np.ndarray = 0.25 + 0.5 * self._labels
         return varied
 
+    def _strata(self) -> list[np.ndarray]:
+        return self._groups
+
     def _own_reward(self, predictions: np.ndarray, score: float) -> float:
         del score
         return self._mean(self._combined(predictions, _REWARD_CERTAINTY))
@@ -253,7 +273,7 @@ class MultilabelMetric(ScorerMetric):
         """Return, for each row, the mean over its labels of accuracy and certainty."""
         is_right = (predictions > 0.5) == (self._labels > 0)
         log_p = true_log_probabilities(
-            _of_both(predictions), self._codes, self.temperature(predictions)
+            _of_both(predictions), self._codes, self._coarse_temperature(predictions)
         )
         of_labels = is_right + certainty * log_p.reshape(self._labels.shape)
         of_rows: np.ndarray = of_labels.mean(axis=1)
@@ -267,6 +287,11 @@ class MultilabelMetric(ScorerMetric):
         predictions : ndarray of shape (n_validation_rows, n_labels)
             Probabilities.
         """
+        return calibration_temperature(
+            _of_both(predictions), self._codes, self._flat_weights
+        )
+
+    def _coarse_temperature(self, predictions: np.ndarray) -> float:
         return best_temperature(_of_both(predictions), self._codes, self._flat_weights)
 
 

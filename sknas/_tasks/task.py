@@ -7,6 +7,7 @@ from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
+from sknas._budget import Budget
 from sknas._tasks.outputs import OutputLoss
 from sknas._tasks.splits import SplitSettings
 
@@ -40,7 +41,7 @@ class ValidationMetric(Protocol):
     def merit(self, predictions: np.ndarray, score: float) -> float:
         """Return what is compared when the best of several networks is chosen."""
 
-    def noise(self, one: np.ndarray, other: np.ndarray) -> float:
+    def noise(self, one: np.ndarray, other: np.ndarray, budget: Budget) -> float:
         """Return the standard error of the difference of two merits."""
 
     def temperature(self, predictions: np.ndarray) -> float:
@@ -73,6 +74,9 @@ class Task(Protocol):
 
     def subset(self, rows: np.ndarray) -> Task:
         """Return the same task with some of its rows."""
+
+    def restrict(self, rows: np.ndarray) -> Task:
+        """Return what the task would have been with some of the rows alone."""
 
     def split(
         self, settings: SplitSettings, random_state: int
