@@ -241,3 +241,23 @@ def test_an_error_of_the_refit_loses_nothing(fast, three_class_table, monkeypatc
     with pytest.warns(UserWarning, match="refit ended with MemoryError: no room"):
         classifier.fit(X, y)
     assert classifier.predict(X).shape == (90,)
+
+
+def test_a_scorer_that_fails_while_noise_is_measured_keeps_the_finalists(
+    fast, three_class_table
+):
+    X, y = three_class_table
+    # Three guesses come first, then each trial and each finalist.
+    n_calls, n_before = 0, 3 + 4 + 2
+
+    def fails_late(*_):
+        nonlocal n_calls
+        n_calls += 1
+        if n_calls > n_before:
+            raise ValueError("boom")
+        # Later finalists are better: the first architecture has a rival to beat.
+        return n_calls / 100
+
+    with pytest.warns(UserWarning, match=r"noise .* not measured \(ValueError: boom\)"):
+        classifier = NASMLPClassifier(**{**fast, "scoring": fails_late}).fit(X, y)
+    assert classifier.finalist_results_["chosen"].sum() == 1

@@ -1,5 +1,7 @@
 """The stages of a fit, through the estimator: lengths, encodings, ensembles, time."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,8 +9,11 @@ from sklearn.datasets import make_classification
 from sklearn.metrics import log_loss
 
 from sknas import Candidate, NASMLPClassifier, RandomStrategy, SearchSpace
+from sknas._budget import Budget
 from sknas._fit import stages as _stages
 from sknas._fit.evidence import score_bound
+from sknas._fit.refit import Refit
+from sknas._fit.settings import RefitSettings
 
 
 def test_finalists_are_trained_for_each_length_and_on_each_split(
@@ -148,3 +153,19 @@ class OneSetting(RandomStrategy):
 def test_there_is_no_bound_where_its_premises_fail(changes, fast, three_class_table):
     classifier = NASMLPClassifier(**{**fast, **changes}).fit(*three_class_table)
     assert np.isnan(classifier.score_bound_)
+
+
+@pytest.mark.parametrize(("position", "expected"), [(None, 3), (0, 0)])
+def test_a_network_is_refitted_if_there_is_time_for_most_of_its_training(
+    position, expected
+):
+    # A trial of two epochs took four seconds; as a finalist it would have 100 epochs.
+    network = SimpleNamespace(time=4.0, n_iter=2)
+    choice = SimpleNamespace(
+        position=position,
+        evaluation=SimpleNamespace(networks=[network], best_iter=100),
+    )
+    settings = RefitSettings(n_ensemble=4, refit="scratch", max_iter=100)
+    refit = Refit(choice, None, settings, None, None)
+    assert refit._n_affordable(Budget(9.1)) == expected
+    assert refit._n_affordable(Budget()) == 4

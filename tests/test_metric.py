@@ -1,9 +1,11 @@
+import itertools
 import math
 
 import numpy as np
 import pytest
 from sklearn.metrics import log_loss, roc_auc_score
 
+from sknas._budget import Budget
 from sknas._fit.evidence import choose
 from sknas._tasks.classification import ClassificationMetric
 
@@ -272,3 +274,24 @@ def test_named_scorers_do_not_look_at_the_table():
 
     metric = _metric("roc_auc", X=Untouchable())
     assert metric.score(P, np.array([0, 1, 2])) == 1.0
+
+
+def test_noise_is_measured_as_long_as_there_is_time():
+    calls = []
+
+    def scoring(estimator, X, y):
+        calls.append(len(y))
+        return float((estimator.predict(X) == y).mean())
+
+    y, candidates = _three_candidates(500)
+    metric = _metric(scoring, y=y)
+    assert metric.noise(*candidates[:2], Budget(0.0)) == 0
+    assert calls == []
+
+
+def test_resamples_without_a_value_do_not_count():
+    y, candidates = _three_candidates(500)
+    values = itertools.cycle([0.1, 0.2, math.nan, 0.4])
+    metric = _metric(lambda *_: next(values), y=y)
+    assert math.isfinite(metric.noise(*candidates[:2]))
+    assert _metric(lambda *_: math.nan, y=y).noise(*candidates[:2]) == 0

@@ -135,3 +135,12 @@ def _log_loss(y, p, temperature, weights):
 def test_class_weights_are_refused(table):
     with pytest.raises(ValueError, match=r"class_weight must be None .* sample_weight"):
         NASMLPClassifier(class_weight="balanced").fit(*table)
+
+
+def test_a_label_of_few_rows_is_in_every_resample():
+    generator = np.random.default_rng(0)
+    y = np.column_stack([generator.integers(2, size=200), np.zeros(200, int)])
+    y[:3, 1] = 1
+    metric = _task(y).metric("roc_auc", None, np.arange(200))
+    good, worse = 0.2 + 0.6 * y, 0.4 + 0.1 * y + 0.1 * generator.random(y.shape)
+    assert 0 < metric.noise(good, worse + 0.3 * generator.random(y.shape)) < 0.5

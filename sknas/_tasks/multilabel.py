@@ -203,8 +203,10 @@ class _Predictions(ClassifierMixin, BaseEstimator):
         return True
 
     @property
-    def classes_(self) -> np.ndarray:
-        return np.arange(self.probabilities.shape[1])
+    def classes_(self) -> list[np.ndarray]:
+        # For each label, as multi-output forests have it. Scorers would take the names
+        # of two labels for two classes.
+        return [np.arange(2)] * self.probabilities.shape[1]
 
     def predict(self, X: object) -> np.ndarray:
         del X
