@@ -29,9 +29,13 @@ def parameters():
 
 
 @pytest.mark.parametrize("settings_class", CLASSES, ids=lambda cls: cls.__name__)
-def test_a_field_is_a_parameter_or_else_has_a_default(settings_class, parameters):
+def test_a_field_is_stated_by_the_estimator_or_else_has_a_default(
+    settings_class, parameters
+):
+    # What 'auto' is for weight decay, the class of the estimator says.
+    stated = {*parameters, "auto_decay"}
     for field in fields(settings_class):
-        assert (field.name in parameters) == (field.default is MISSING), field.name
+        assert (field.name in stated) == (field.default is MISSING), field.name
 
 
 @pytest.mark.parametrize("name", ["solver", "alpha", "n_splits", "n_ensemble"])
@@ -39,6 +43,13 @@ def test_a_parameter_that_was_renamed_is_missed_by_name(name, parameters):
     del parameters[name]
     with pytest.raises(TypeError, match=rf"needs \['{name}'\].* parameters of Renamed"):
         read_settings(parameters, "Renamed", 0.3)
+
+
+def test_what_auto_is_depends_on_the_estimator(parameters):
+    assert read_settings(parameters, "C", 0.3).training.weight_decay == 0.3
+    assert read_settings(parameters, "R", 2.0).search_training.weight_decay == 2.0
+    parameters["alpha"] = 0.5
+    assert read_settings(parameters, "R", 2.0).training.weight_decay == 0.5
 
 
 def test_an_estimator_may_have_no_labels_to_smooth(parameters):

@@ -29,6 +29,7 @@ SETTINGS = TrainingSettings(
     label_smoothing=0.0,
     dropout=0.2,
     n_iter_no_change=None,
+    auto_decay=0.3,
 )
 # Some go together, some do not; the last ones are large enough for threads.
 JOBS = [

@@ -38,6 +38,7 @@ SETTINGS = TrainingSettings(
     label_smoothing=0.0,
     dropout=0.2,
     n_iter_no_change=None,
+    auto_decay=0.3,
 )
 
 

@@ -27,7 +27,7 @@ def make_trainer(folds, n_jobs, max_iter=3):
     settings = TrainingSettings(
         max_iter=max_iter, batch_size=16, learning_rate_init=1e-3, solver="adam",
         learning_rate="constant", alpha="auto", label_smoothing=0.0, dropout=0.0,
-        n_iter_no_change=None,
+        n_iter_no_change=None, auto_decay=0.3,
     )
     device = torch.device("cpu")
     return Trainer(folds, settings, seed=0, device=device, n_jobs=n_jobs)

@@ -50,11 +50,11 @@ class TrainingSettings:
     label_smoothing: float
     dropout: float
     n_iter_no_change: int | None
+    # What `alpha='auto'` is where weight decay is decoupled: it depends on the task.
+    auto_decay: float
     # Epochs of the learning-rate schedule, of which the training may be a part; None is
     # `max_iter`.
     schedule_iter: int | None = None
-    # What `alpha='auto'` is where weight decay is decoupled: it depends on the task.
-    auto_decay: float = 0.3
     # Whether large layers may multiply in bfloat16 where the machine is fast at it.
     allow_bfloat16: bool = True
 

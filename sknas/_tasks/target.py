@@ -7,8 +7,8 @@ import numpy as np
 # Percent of the rows at either end that do not count in the scale of a target: what
 # lies so far out that few rows reach it is a tail, what more rows reach is not.
 _TAIL = 1.0
-# Of the standard deviation of all rows, the least that the scale may be. With rows
-# 1,000 scales away, R2 on the others is 0.94 for -50 without compression.
+# Of the standard deviation of all rows, the least that the scale may be. With a row
+# 1,000 scales away, R2 on the others is 0.94, and -50 without compression.
 _LEAST = 1e-9
 #: Scales up to which a target is standardised only. Of a normal distribution, one value
 #: in 16,000 lies further out.

@@ -15,4 +15,5 @@ def plain_adam(epochs, batch_size, learning_rate_init):
         label_smoothing=0.0,
         dropout=0.0,
         n_iter_no_change=None,
+        auto_decay=0.3,
     )
