@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from scipy.sparse import issparse
-from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from sknas._budget import Budget
 from sknas._interrupts import deferred_interrupts
+from sknas._mlp_parameters import MLPParametersMixin
 from sknas._random import SeedSource
 from sknas._search.strategies import STRATEGIES
 from sknas._sklearn import HasMethods, Interval, StrOptions, safe_indexing
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from sknas._tasks.task import Task
 
 
-class BaseNASMLP(BaseEstimator):
+class BaseNASMLP(MLPParametersMixin):
     """Base of the estimators; a subclass brings the parameters and the task."""
 
     # What `alpha='auto'` is where weight decay is decoupled.

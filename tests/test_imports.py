@@ -25,7 +25,7 @@ ROOMS = [
     "_fit",
     "_export",
 ]
-ROOMS += ["_paper", "_base", "_estimators", "__init__"]
+ROOMS += ["_paper", "_mlp_parameters", "_base", "_estimators", "__init__"]
 FILES = sorted(PACKAGE.rglob("*.py"))
 every_file = pytest.mark.parametrize(
     "path", FILES, ids=[str(path.relative_to(PACKAGE)) for path in FILES]
