@@ -30,6 +30,10 @@ if TYPE_CHECKING:
     from sknas._tasks.task import Task
 
 
+# What a fit may leave that is no fitted attribute: for the next fit to continue.
+_PRIVATE = ("_fit_record",)
+
+
 class BaseNASMLP(MLPParametersMixin):
     """Base of the estimators; a subclass brings the parameters and the task."""
 
@@ -78,6 +82,7 @@ class BaseNASMLP(MLPParametersMixin):
         ],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
+        "warm_start": ["boolean"],
     }
 
     def __sklearn_tags__(self) -> Any:
@@ -242,27 +247,33 @@ class BaseNASMLP(MLPParametersMixin):
             from sknas._fit.settings import read_settings
             from sknas._fit.stages import Fit
             from sknas._fit.validation import (
+                check_same_target,
                 check_table,
                 check_weights,
                 positive_rows,
             )
+            from sknas._fit.warm_start import FitRecord
 
         # What is cheap to check comes first, and all of it before any training.
         settings = read_settings(
             self.get_params(deep=False), type(self).__name__, self._auto_decay
         )
-        table = check_table(self, X, reset=True)
+        record = vars(self).get("_fit_record") if settings.warm_start else None
+        earlier = None if record is None else FitRecord.from_bytes(record)
+        table = check_table(self, X, reset=earlier is None)
         # Of some formats rows cannot be taken.
         X = table if issparse(X) else X
         weights = check_weights(table, sample_weight)
         task = self._make_task(table, y, weights)
+        if earlier is not None:
+            check_same_target(self, task)
         if task.sample_weight is not None and not task.sample_weight.all():
             # A row without weight is as good as none: it must not even be encoded.
             rows = positive_rows(self, task.sample_weight)
             X, table = safe_indexing(X, rows), safe_indexing(table, rows)
             task = task.restrict(rows)
-        seeds = SeedSource(self.random_state)
-        fit = Fit(settings, table, X, task, seeds=seeds, budget=budget)
+        seeds = SeedSource(self.random_state) if earlier is None else earlier.seeds
+        fit = Fit(settings, table, X, task, seeds=seeds, budget=budget, earlier=earlier)
         return fit.run(), settings.device
 
     def _restore(self, before: dict[str, Any]) -> None:
@@ -275,7 +286,8 @@ class BaseNASMLP(MLPParametersMixin):
         parameters = self.get_params(deep=False)
         for name in set(before) - set(parameters):
             # `n_features_in_` and `feature_names_in_` are of this fit already.
-            if name.endswith("_") and not name.endswith("_in_"):
+            is_fitted = name.endswith("_") and not name.endswith("_in_")
+            if is_fitted or name in _PRIVATE:
                 delattr(self, name)
 
     def _attributes(self, result: FitResult) -> dict[str, Any]:
@@ -286,8 +298,10 @@ class BaseNASMLP(MLPParametersMixin):
             result.encoder.feature_names_in_ = self.feature_names_in_
         # What `MLPClassifier` publishes of its one network.
         strongest = result.ensemble.members[0]
+        record = None if result.record is None else result.record.to_bytes()
         return {
             **result.task.attributes(),
+            **({} if record is None else {"_fit_record": record}),
             "encoder_": result.encoder,
             "search_results_": history.trials_to_dict(),
             "round_results_": history.rounds_to_dict(),
@@ -309,6 +323,7 @@ class BaseNASMLP(MLPParametersMixin):
             "search_time_": result.search_time,
             "refit_time_": result.refit_time,
             "interrupted_": result.interrupted_stage,
+            "continued_on_": result.continued_on,
             "coefs_": strongest.coefs,
             "intercepts_": strongest.intercepts,
             "n_layers_": len(strongest.coefs) + 1,

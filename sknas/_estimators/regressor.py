@@ -140,6 +140,11 @@ class NASMLPRegressor(NumberPredictions):
     verbose : bool or int, default=False
         Whether to report progress on stderr: 1 for a bar if tqdm is installed, else a
         line for each round; 2 for a line for each trial.
+    warm_start : bool, default=False
+        Whether `fit` continues the search of the last fit: on the same rows with its
+        trials, and on new rows with what the strategy has learned, trying the best
+        architectures first. Networks are refitted in either case. See
+        :ref:`learning_on`.
 
     Attributes
     ----------
@@ -220,6 +225,8 @@ class NASMLPRegressor(NumberPredictions):
         Seconds of the refit.
     interrupted_ : {'search', 'selection', 'refit'} or None
         The stage in which Ctrl-C ended the fit; None if it ran to its end.
+    continued_on_ : {'same rows', 'new rows'} or None
+        On what the search of an earlier fit was continued; None if it began anew.
 
     See Also
     --------
@@ -289,6 +296,7 @@ class NASMLPRegressor(NumberPredictions):
         n_jobs: int | None = None,
         random_state: int | np.random.RandomState | None = None,
         verbose: bool | int = False,
+        warm_start: bool = False,
     ) -> None:
         self.layer_widths = layer_widths
         self.activations = activations
@@ -321,6 +329,7 @@ class NASMLPRegressor(NumberPredictions):
         self.n_jobs = n_jobs
         self.random_state = random_state
         self.verbose = verbose
+        self.warm_start = warm_start
 
     @fit_context(prefer_skip_nested_validation=True)
     def fit(

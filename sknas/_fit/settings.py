@@ -85,6 +85,8 @@ class FitSettings:
     scorer: Scoring
     device: torch.device
     progress: Progress
+    # Whether the search is kept for the next fit to continue.
+    warm_start: bool
     # Take a seed, and data with settings.
     make_encoder: Callable[[int], TableEncoder]
     make_trainer: Callable[..., Trainer]
@@ -183,6 +185,7 @@ def read_settings(
         scorer=parameters["scoring"],
         device=device,
         progress=Progress(search.n_trials, parameters["verbose"]),
+        warm_start=parameters["warm_start"],
         make_encoder=functools.partial(TableEncoder, parameters["encoding"]),
         make_trainer=functools.partial(
             Trainer, device=device, n_jobs=parameters["n_jobs"]

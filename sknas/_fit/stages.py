@@ -17,12 +17,20 @@ from sknas._fit.evidence import score_bound
 from sknas._fit.refit import Refit
 from sknas._fit.selection import Choice, Selection
 from sknas._fit.settings import FitSettings
+from sknas._fit.warm_start import (
+    FitRecord,
+    continued_state,
+    measure_of,
+    space_of,
+)
 from sknas._fit.workbench import Workbench, affordable_rows
 from sknas._interrupts import deferred_interrupts
 from sknas._model.ensemble import FittedEnsemble, Member
 from sknas._random import SeedSource
 from sknas._search.history import SearchHistory
-from sknas._search.searcher import AskTellSearcher, Problem
+from sknas._search.problem import Problem
+from sknas._search.searcher import AskTellSearcher
+from sknas._search.state import SearchState
 from sknas._sklearn import safe_indexing
 from sknas._table.encoder import TableEncoder
 from sknas._tasks.task import Task
@@ -52,6 +60,9 @@ class FitResult:
     refit_time: float
     interrupt: KeyboardInterrupt | None
     interrupted_stage: str | None
+    # For the next fit, if it is to continue, and on what this one continued.
+    record: FitRecord | None
+    continued_on: str | None
 
 
 class Fit:
@@ -74,6 +85,8 @@ class Fit:
         Names every seed.
     budget : Budget
         Of the whole fit.
+    earlier : FitRecord or None, default=None
+        Of a fit whose search this one continues.
     """
 
     def __init__(
@@ -85,6 +98,7 @@ class Fit:
         *,
         seeds: SeedSource,
         budget: Budget,
+        earlier: FitRecord | None = None,
     ) -> None:
         self._settings, self._budget, self._seeds = settings, budget, seeds
         sample = affordable_rows(
@@ -112,6 +126,18 @@ class Fit:
         if isinstance(settings.scorer, str):
             self._metric.check()
         self._X = X
+        self._space = self._measure = ""
+        self._state: SearchState | None = None
+        self._continued_on: str | None = None
+        if settings.warm_start:
+            self._space, self._measure = (
+                space_of(settings),
+                measure_of(X, task, settings),
+            )
+        if earlier is not None:
+            self._state, self._continued_on = continued_state(
+                earlier, self._space, self._measure
+            )
         self._stage = "search"
         self._choice: Choice | None = None
         self._refit: Refit | None = None
@@ -174,8 +200,12 @@ class Fit:
             settings.incumbent,
             settings.candidate_settings,
         )
+        if self._continued_on is not None:
+            self._progress.note(
+                f"continuing the search of the last fit ({self._continued_on})"
+            )
         self._searcher = AskTellSearcher(
-            settings.strategy, settings.search, self._progress
+            settings.strategy, settings.search, self._progress, self._state
         )
         self._selection = Selection(
             self._searcher,
@@ -260,7 +290,16 @@ class Fit:
             refit_time=times[-1] - times[1],
             interrupt=self._interrupt,
             interrupted_stage=None if self._interrupt is None else self._stage,
+            record=self._record(),
+            continued_on=self._continued_on,
         )
+
+    def _record(self) -> FitRecord | None:
+        """Return what the next fit may continue."""
+        if not self._settings.warm_start:
+            return None
+        state = self._searcher.state()
+        return FitRecord(self._seeds, state, self._space, self._measure)
 
     def _temperature(self, choice: Choice) -> float:
         """Return the temperature of the least log loss on the validation rows.

@@ -10,6 +10,7 @@ from sklearn.utils.validation import validate_data
 
 from sknas._sklearn import check_sample_weight
 from sknas._table.reading.tables import is_mixed_table
+from sknas._tasks.task import Task
 
 
 def check_table(
@@ -114,3 +115,25 @@ def positive_rows(estimator: Any, weights: np.ndarray) -> np.ndarray:
             "0, by sample_weight and by class_weight. All weights are zero."
         )
     return rows
+
+
+def check_same_target(estimator: Any, task: Task) -> None:
+    """Refuse a target that the networks of an earlier fit do not predict.
+
+    Raises
+    ------
+    ValueError
+        If the classes, or the numbers of outputs, are others.
+    """
+    classes = task.attributes().get("classes_")
+    if classes is not None and not np.array_equal(classes, estimator.classes_):
+        raise ValueError(
+            "warm_start=True continues with the classes of the last fit alone: y must "
+            f"have the classes {estimator.classes_}. Got {classes} instead."
+        )
+    n_outputs = task.output.n_outputs
+    if n_outputs != estimator.n_outputs_:
+        raise ValueError(
+            "warm_start=True continues with the outputs of the last fit alone: y must "
+            f"have {estimator.n_outputs_}. Got {n_outputs} instead."
+        )
