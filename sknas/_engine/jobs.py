@@ -57,6 +57,8 @@ class TrainingSettings:
     schedule_iter: int | None = None
     # Whether large layers may multiply in bfloat16 where the machine is fast at it.
     allow_bfloat16: bool = True
+    # Whether results say where the optimizer stands, so that others can go on from it.
+    keeps_state: bool = False
 
     @property
     def weight_decay(self) -> float:
@@ -140,12 +142,31 @@ class TrainingData:
 
 
 @dataclass(frozen=True)
+class OptimizerState:
+    """Where the optimizer of a child stands; with its weights, all that it knows.
+
+    Attributes
+    ----------
+    n_steps, n_iter : int
+        Steps and epochs so far.
+    moments : tuple of list of (weights, bias)
+        In the layout of the child's weights: the averages of its gradients and of
+        their squares.
+    """
+
+    n_steps: int
+    n_iter: int
+    moments: tuple[list[Weights], ...]
+
+
+@dataclass(frozen=True)
 class TrainingJob:
     """One child to train: its randomness is in the seed, never in the order of jobs.
 
     ``fold`` says on which of a trainer's tables. ``settings`` are those of a
     `Candidate`, which has checked them: they take the place of the trainer's for this
-    child, and ``epochs`` that of ``max_iter``.
+    child, and ``epochs`` that of ``max_iter``. ``state`` is of the training that the
+    inherited weights are from, if this one goes on with it.
     """
 
     architecture: Architecture
@@ -154,6 +175,15 @@ class TrainingJob:
     fold: int = 0
     settings: tuple[Setting, ...] = ()
     epochs: int | None = None
+    state: OptimizerState | None = None
+
+    @property
+    def steps_before(self) -> tuple[int, int]:
+        """Steps and epochs of the training that this one goes on with.
+
+        The children of a stack have them in common, since they step together.
+        """
+        return (0, 0) if self.state is None else (self.state.n_steps, self.state.n_iter)
 
     def own_settings(self, settings: TrainingSettings) -> TrainingSettings:
         """Return what this child is trained with, given the trainer's settings."""
@@ -187,6 +217,8 @@ class TrainingResult:
     validation_loss: float
     # Of shape (n_validation_rows, n_columns), as the output gives them.
     validation_predictions: np.ndarray | None
+    # Of the same epoch as the weights, where it was asked for.
+    state: OptimizerState | None = None
 
     @property
     def failed(self) -> bool:
