@@ -17,8 +17,7 @@ from sknas._tasks.outputs import SoftmaxOutput
 CPU = torch.device("cpu")
 SETTINGS = TrainingSettings(
     max_iter=5,
-    # One batch per epoch, so that the order of the rows does not matter.
-    batch_size=80,
+    batch_size=32,
     learning_rate_init=0.01,
     learning_rate="constant",
     solver="adam",
@@ -27,6 +26,8 @@ SETTINGS = TrainingSettings(
     dropout=0.0,
     n_iter_no_change=None,
     auto_decay=0.3,
+    # Parts and whole see the rows in one order.
+    shuffle=False,
     keeps_state=True,
 )
 JOBS = [
@@ -75,7 +76,7 @@ def test_parts_of_a_training_equal_the_whole(data, solver):
             [*before.loss_curve, *after.loss_curve], expected.loss_curve, atol=1e-6
         )
         _assert_close(after.weights, expected.weights)
-        assert (after.state.n_steps, after.state.n_iter) == (5, 5)
+        assert (after.state.n_steps, after.state.n_iter) == (15, 5)
         for moment, of_whole in zip(
             after.state.moments, expected.state.moments, strict=True
         ):
@@ -95,7 +96,8 @@ def test_the_state_is_that_of_the_epoch_whose_weights_are_kept(data):
     assert len({result.n_iter for result in stopped}) == 2
     for job, result in zip(jobs, stopped, strict=True):
         assert result.best_iter < result.n_iter
-        assert result.state.n_iter == result.state.n_steps == result.best_iter
+        assert result.state.n_iter == result.best_iter
+        assert result.state.n_steps == 3 * result.best_iter
         settings = dataclasses.replace(
             settings, max_iter=result.best_iter, n_iter_no_change=None
         )
@@ -111,7 +113,7 @@ def test_children_of_different_numbers_of_steps_share_no_stack(data):
     jobs = [*JOBS, *map(_continued, JOBS, first)]
     trainer = Trainer([data], SETTINGS, seed=0, device=CPU, n_jobs=1)
     results = dict(trainer.train(jobs))
-    assert [results[i].state.n_steps for i in range(4)] == [5, 5, 10, 10]
+    assert [results[i].state.n_steps for i in range(4)] == [15, 15, 30, 30]
     alone = _train(data, SETTINGS, jobs[2:])
     for position, result in enumerate(alone, start=2):
         _assert_close(results[position].weights, result.weights)

@@ -32,13 +32,18 @@ class OptimizerSettings:
     weight_decay: float
     max_iter: int
     schedule_iter: int
+    beta_1: float
+    beta_2: float
+    epsilon: float
 
 
 @dataclass(frozen=True)
 class TrainingSettings:
     """How a network is trained; the words are those of the estimator's parameters.
 
-    Fields that are parameters have no default: the only one is the estimator's.
+    Fields that are parameters have no default: the only one is the estimator's. Those
+    that are parameters of `MLPClassifier` alone have its defaults, here and nowhere
+    else.
     """
 
     max_iter: int
@@ -52,6 +57,15 @@ class TrainingSettings:
     n_iter_no_change: int | None
     # What `alpha='auto'` is where weight decay is decoupled: it depends on the task.
     auto_decay: float
+    # Whether every epoch has an order of the rows of its own, not that of the table.
+    shuffle: bool = True
+    # Of Adam: how much of its averages a step keeps, and what it adds to the root.
+    beta_1: float = 0.9
+    beta_2: float = 0.999
+    epsilon: float = 1e-8
+    # How much a loss must fall to have improved. None is 0 for the patience with the
+    # validation loss, and `MLPClassifier`'s 1e-4 for all else.
+    tol: float | None = None
     # Epochs of the learning-rate schedule, of which the training may be a part; None is
     # `max_iter`.
     schedule_iter: int | None = None
@@ -77,7 +91,15 @@ class TrainingSettings:
             self.weight_decay,
             self.max_iter,
             self.schedule_iter or self.max_iter,
+            self.beta_1,
+            self.beta_2,
+            self.epsilon,
         )
+
+    @property
+    def validation_tol(self) -> float:
+        """How much the validation loss must fall, so that patience does not run out."""
+        return 0.0 if self.tol is None else self.tol
 
     @property
     def stack_key(self) -> tuple[object, ...]:

@@ -12,7 +12,6 @@ from torch import Tensor
 from sknas._engine.jobs import OptimizerSettings, OptimizerState
 from sknas._engine.network import StackedMLP
 
-_BETA_1, _BETA_2, _EPSILON = 0.9, 0.999, 1e-8
 _LARGEST = torch.finfo(torch.float32).max
 
 
@@ -164,10 +163,10 @@ class Group:
             [],
             [n_steps],
             lr=self._rate,
-            beta1=_BETA_1,
-            beta2=_BETA_2,
+            beta1=self.settings.beta_1,
+            beta2=self.settings.beta_2,
             weight_decay=0.0,
-            eps=_EPSILON,
+            eps=self.settings.epsilon,
             amsgrad=False,
             maximize=False,
         )

@@ -90,6 +90,8 @@ class _Child:
     error: str | None = None
     best_iter: int = 0
     best_step: int = 0
+    # The last epoch that patience counts as an improvement.
+    improved_iter: int = 0
     best_loss: float = math.inf
     time: float = 0.0
     loss_curve: list[float] = field(default_factory=list)
@@ -140,7 +142,7 @@ class _StackTraining:
         for position, job in enumerate(jobs):
             if job.state is not None:
                 self.optimizer.restore(position, job.state)
-        self.keeps_state = settings.keeps_state
+        self.keeps_state, self.shuffle = settings.keeps_state, settings.shuffle
         # Those on the network's leading axis, in its order, and those of them that are
         # not done: to go on with all may be cheaper than to leave some out.
         self.stacked = list(self.children)
@@ -197,9 +199,7 @@ class _StackTraining:
 
     def _train_epoch(self, pace: Pace, is_cancelled: Callable[[], bool]) -> int:
         """Train on each row once, or until the time is over; return on how many."""
-        order = torch.randperm(
-            self.n_rows, generator=self.order_generator, device="cpu"
-        )
+        order = self._order()
         n_rows_seen = 0
         schedules = list(self.schedules)
         of_groups = [self._schedules[group.settings] for group in self.optimizer.groups]
@@ -216,6 +216,12 @@ class _StackTraining:
                 schedule.advance(affordable)
             n_rows_seen += len(positions)
         return n_rows_seen
+
+    def _order(self) -> Tensor:
+        """Return the positions of the rows in the order of the next epoch."""
+        if not self.shuffle:
+            return torch.arange(self.n_rows, device="cpu")
+        return torch.randperm(self.n_rows, generator=self.order_generator, device="cpu")
 
     def _step(self, n_rows: int) -> TrainingStep:
         if n_rows not in self._steps:
@@ -262,6 +268,10 @@ class _StackTraining:
             child.validation_scores.append(validation_score)
             if child.error is not None:
                 continue
+            # As in `MLPClassifier`, the lowest loss is the best one, though it may be
+            # too little of an improvement to be patient.
+            if validation_loss < child.best_loss - child.settings.validation_tol:
+                child.improved_iter = n_iter
             # Without early stopping, the last epoch is the best one.
             stops_early = child.settings.stops_early
             if not stops_early or validation_loss < child.best_loss:
@@ -292,7 +302,7 @@ class _StackTraining:
             or (
                 patience is not None
                 and self.table.n_validation_rows > 0
-                and n_iter - child.best_iter >= patience
+                and n_iter - child.improved_iter >= patience
             )
         )
 
