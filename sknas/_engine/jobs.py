@@ -32,13 +32,18 @@ class OptimizerSettings:
     weight_decay: float
     max_iter: int
     schedule_iter: int
+    beta_1: float
+    beta_2: float
+    epsilon: float
 
 
 @dataclass(frozen=True)
 class TrainingSettings:
     """How a network is trained; the words are those of the estimator's parameters.
 
-    Fields that are parameters have no default: the only one is the estimator's.
+    Fields that are parameters have no default: the only one is the estimator's. Those
+    that are parameters of `MLPClassifier` alone have its defaults, here and nowhere
+    else.
     """
 
     max_iter: int
@@ -52,11 +57,22 @@ class TrainingSettings:
     n_iter_no_change: int | None
     # What `alpha='auto'` is where weight decay is decoupled: it depends on the task.
     auto_decay: float
+    # Whether every epoch has an order of the rows of its own, not that of the table.
+    shuffle: bool = True
+    # Of Adam: how much of its averages a step keeps, and what it adds to the root.
+    beta_1: float = 0.9
+    beta_2: float = 0.999
+    epsilon: float = 1e-8
+    # How much a loss must fall to have improved. None is 0 for the patience with the
+    # validation loss, and `MLPClassifier`'s 1e-4 for all else.
+    tol: float | None = None
     # Epochs of the learning-rate schedule, of which the training may be a part; None is
     # `max_iter`.
     schedule_iter: int | None = None
     # Whether large layers may multiply in bfloat16 where the machine is fast at it.
     allow_bfloat16: bool = True
+    # Whether results say where the optimizer stands, so that others can go on from it.
+    keeps_state: bool = False
 
     @property
     def weight_decay(self) -> float:
@@ -75,7 +91,15 @@ class TrainingSettings:
             self.weight_decay,
             self.max_iter,
             self.schedule_iter or self.max_iter,
+            self.beta_1,
+            self.beta_2,
+            self.epsilon,
         )
+
+    @property
+    def validation_tol(self) -> float:
+        """How much the validation loss must fall, so that patience does not run out."""
+        return 0.0 if self.tol is None else self.tol
 
     @property
     def stack_key(self) -> tuple[object, ...]:
@@ -140,12 +164,31 @@ class TrainingData:
 
 
 @dataclass(frozen=True)
+class OptimizerState:
+    """Where the optimizer of a child stands; with its weights, all that it knows.
+
+    Attributes
+    ----------
+    n_steps, n_iter : int
+        Steps and epochs so far.
+    moments : tuple of list of (weights, bias)
+        In the layout of the child's weights: the averages of its gradients and of
+        their squares.
+    """
+
+    n_steps: int
+    n_iter: int
+    moments: tuple[list[Weights], ...]
+
+
+@dataclass(frozen=True)
 class TrainingJob:
     """One child to train: its randomness is in the seed, never in the order of jobs.
 
     ``fold`` says on which of a trainer's tables. ``settings`` are those of a
     `Candidate`, which has checked them: they take the place of the trainer's for this
-    child, and ``epochs`` that of ``max_iter``.
+    child, and ``epochs`` that of ``max_iter``. ``state`` is of the training that the
+    inherited weights are from, if this one goes on with it.
     """
 
     architecture: Architecture
@@ -154,6 +197,15 @@ class TrainingJob:
     fold: int = 0
     settings: tuple[Setting, ...] = ()
     epochs: int | None = None
+    state: OptimizerState | None = None
+
+    @property
+    def steps_before(self) -> tuple[int, int]:
+        """Steps and epochs of the training that this one goes on with.
+
+        The children of a stack have them in common, since they step together.
+        """
+        return (0, 0) if self.state is None else (self.state.n_steps, self.state.n_iter)
 
     def own_settings(self, settings: TrainingSettings) -> TrainingSettings:
         """Return what this child is trained with, given the trainer's settings."""
@@ -187,6 +239,8 @@ class TrainingResult:
     validation_loss: float
     # Of shape (n_validation_rows, n_columns), as the output gives them.
     validation_predictions: np.ndarray | None
+    # Of the same epoch as the weights, where it was asked for.
+    state: OptimizerState | None = None
 
     @property
     def failed(self) -> bool:

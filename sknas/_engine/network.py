@@ -334,6 +334,22 @@ class StackedMLP:
             for w, b in self._corners(parameters, child)
         ]
 
+    def insert(self, child: int, arrays: Sequence[Weights], flat: Tensor) -> None:
+        """Copy a child's arrays into a buffer of the form of ``self.parameters``.
+
+        Parameters
+        ----------
+        child : int
+            Position on the leading axis.
+        arrays : sequence of (weights, bias)
+            One entry per layer, as `extract` returns them.
+        flat : Tensor of the shape of ``parameters``
+            Changed in place.
+        """
+        for pair, given in zip(self._corners(flat, child), arrays, strict=True):
+            for corner, array in zip(pair, given, strict=True):
+                corner.copy_(torch.from_numpy(array))
+
     def select(self, children: Tensor) -> StackedMLP:
         """Return a stack of some of the children, no wider than these need.
 

@@ -170,9 +170,11 @@ class Trainer:
     def _stacks(self, jobs: Sequence[TrainingJob]) -> list[_Stack]:
         """Divide the jobs into stacks, the most expensive first."""
         settings = [job.own_settings(self.settings) for job in jobs]
-        # The children of a stack share the table and the batches, step by step.
+        # The children of a stack share the table and the batches, step by step, and
+        # count their steps together.
         keys = [
-            (job.fold, own.stack_key) for job, own in zip(jobs, settings, strict=True)
+            (job.fold, own.stack_key, job.steps_before)
+            for job, own in zip(jobs, settings, strict=True)
         ]
         stacks: list[list[_Stack]] = []
         for key in dict.fromkeys(keys):

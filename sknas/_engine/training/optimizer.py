@@ -9,10 +9,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from sknas._engine.jobs import OptimizerSettings
+from sknas._engine.jobs import OptimizerSettings, OptimizerState
 from sknas._engine.network import StackedMLP
 
-_BETA_1, _BETA_2, _EPSILON = 0.9, 0.999, 1e-8
 _LARGEST = torch.finfo(torch.float32).max
 
 
@@ -31,9 +30,13 @@ class StackedAdam:
     settings : sequence of OptimizerSettings
         One for each child. As in `MLPClassifier`, the L2 term ``alpha`` of ``'adam'``
         is divided by the batch size; with ``'adamw'``, weight decay is decoupled.
+    n_steps : int, default=0
+        Steps that all children have taken before.
 
     Attributes
     ----------
+    moments : list of Tensor of the shape of the network's parameters
+        Averages of the gradients, and of their squares.
     groups : list of Group
         The children that are moved together, in their order.
 
@@ -43,13 +46,15 @@ class StackedAdam:
     """
 
     def __init__(
-        self, network: StackedMLP, settings: Sequence[OptimizerSettings]
+        self,
+        network: StackedMLP,
+        settings: Sequence[OptimizerSettings],
+        n_steps: int = 0,
     ) -> None:
         self.network = network
-        self.first_moment = torch.zeros_like(network.parameters)
-        self.second_moment = torch.zeros_like(network.parameters)
+        self.moments = [torch.zeros_like(network.parameters) for _ in range(2)]
         # Of shape (), as torch asks for: the children of a stack step together.
-        self._n_steps = network.parameters.new_zeros(())
+        self._n_steps = network.parameters.new_full((), n_steps)
         self._settings = list(settings)
         self._make_groups()
 
@@ -79,12 +84,17 @@ class StackedAdam:
         for group in self.groups:
             group.step(n_rows, self._n_steps)
 
+    def restore(self, child: int, state: OptimizerState) -> None:
+        """Let a child go on with the moments of an earlier training."""
+        for moment, arrays in zip(self.moments, state.moments, strict=True):
+            self.network.insert(child, arrays, moment)
+
     def select(self, network: StackedMLP, children: Tensor) -> None:
         """Go on with some of the children, which ``network`` holds now."""
-        moments = (self.first_moment, self.second_moment)
-        self.first_moment, self.second_moment = (
-            self.network.select_flat(moment, network, children) for moment in moments
-        )
+        self.moments = [
+            self.network.select_flat(moment, network, children)
+            for moment in self.moments
+        ]
         self.network = network
         self._settings = [self._settings[child] for child in children.tolist()]
         self._make_groups()
@@ -111,12 +121,7 @@ class Group:
         # Views of shape (n_children, n_parameters), in the lists that torch asks for.
         self._buffers = [
             [flat[children]]
-            for flat in (
-                network.parameters,
-                network.gradients,
-                optimizer.first_moment,
-                optimizer.second_moment,
-            )
+            for flat in (network.parameters, network.gradients, *optimizer.moments)
         ]
         self._decayed = network.decayed[children]
         self._decayed_gradients = network.decayed_gradients[children]
@@ -158,10 +163,10 @@ class Group:
             [],
             [n_steps],
             lr=self._rate,
-            beta1=_BETA_1,
-            beta2=_BETA_2,
+            beta1=self.settings.beta_1,
+            beta2=self.settings.beta_2,
             weight_decay=0.0,
-            eps=_EPSILON,
+            eps=self.settings.epsilon,
             amsgrad=False,
             maximize=False,
         )

@@ -14,6 +14,7 @@ from sknas._budget import Budget
 from sknas._device import has_fast_bfloat16, single_thread
 from sknas._engine.grouping import cost_model
 from sknas._engine.jobs import (
+    OptimizerState,
     TrainingData,
     TrainingJob,
     TrainingResult,
@@ -48,7 +49,9 @@ def train_stack(
     data : TrainingData
         Encoded rows.
     jobs : sequence of TrainingJob
-        For each child its architecture, seed, inherited weights and own settings.
+        For each child its architecture, seed, inherited weights and own settings, and
+        where it goes on with another training, the state of that. Children that share a
+        stack have taken the same number of steps before.
     settings : TrainingSettings
         Optimizer, schedule, regularisation, epochs.
     seed : int
@@ -86,12 +89,16 @@ class _Child:
     settings: TrainingSettings
     error: str | None = None
     best_iter: int = 0
+    best_step: int = 0
+    # The last epoch that patience counts as an improvement.
+    improved_iter: int = 0
     best_loss: float = math.inf
     time: float = 0.0
     loss_curve: list[float] = field(default_factory=list)
     validation_scores: list[float] = field(default_factory=list)
     best_predictions: Tensor | None = None
     weights: list[Weights] = field(default_factory=list)
+    state: OptimizerState | None = None
 
 
 class _StackTraining:
@@ -128,15 +135,22 @@ class _StackTraining:
         # The order of the rows comes from the CPU: the same on every device.
         self.order_generator = torch.Generator("cpu").manual_seed(seed)
         optimized = [each.optimizer for each in of_children]
-        self.optimizer = StackedAdam(self.network, optimized)
+        # Steps so far, and epochs before this training: the same for all, since they
+        # step together.
+        ((self.n_steps, self.n_before),) = {job.steps_before for job in jobs}
+        self.optimizer = StackedAdam(self.network, optimized, self.n_steps)
+        for position, job in enumerate(jobs):
+            if job.state is not None:
+                self.optimizer.restore(position, job.state)
+        self.keeps_state, self.shuffle = settings.keeps_state, settings.shuffle
         # Those on the network's leading axis, in its order, and those of them that are
         # not done: to go on with all may be cheaper than to leave some out.
         self.stacked = list(self.children)
         self.active = list(self.children)
         self._schedules = {each: Schedule(each, self.n_batches) for each in optimized}
         self.reduced_at = cost_model(device).reduced_at
-        # Of shape (n_children, n_parameters): each row is of its child's best epoch.
-        self.best_parameters: Tensor | None = None
+        # Copies of the buffers: each row is of its child's best epoch.
+        self.best: list[Tensor] = []
         # A step and its buffers for each batch size: the last batch of an epoch may be
         # a smaller one.
         self._steps: dict[int, TrainingStep] = {}
@@ -150,6 +164,12 @@ class _StackTraining:
     def validation_steps(self) -> float:
         """What validation is likely to cost, in steps."""
         return _VALIDATION_COST * self.table.n_validation_rows / self.batch_size
+
+    @property
+    def buffers(self) -> list[Tensor]:
+        """What is kept of a child: parameters, then moments if these are wanted."""
+        moments = self.optimizer.moments if self.keeps_state else []
+        return [self.network.parameters, *moments]
 
     def run(self, pace: Pace, is_cancelled: Callable[[], bool]) -> bool:
         """Train until epochs, time or patience are used up or losses are not finite.
@@ -179,9 +199,7 @@ class _StackTraining:
 
     def _train_epoch(self, pace: Pace, is_cancelled: Callable[[], bool]) -> int:
         """Train on each row once, or until the time is over; return on how many."""
-        order = torch.randperm(
-            self.n_rows, generator=self.order_generator, device="cpu"
-        )
+        order = self._order()
         n_rows_seen = 0
         schedules = list(self.schedules)
         of_groups = [self._schedules[group.settings] for group in self.optimizer.groups]
@@ -193,10 +211,17 @@ class _StackTraining:
                 break
             self.optimizer.set_progress([schedule.progress for schedule in of_groups])
             self._step(len(positions)).run(positions)
+            self.n_steps += 1
             for schedule in schedules:
                 schedule.advance(affordable)
             n_rows_seen += len(positions)
         return n_rows_seen
+
+    def _order(self) -> Tensor:
+        """Return the positions of the rows in the order of the next epoch."""
+        if not self.shuffle:
+            return torch.arange(self.n_rows, device="cpu")
+        return torch.randperm(self.n_rows, generator=self.order_generator, device="cpu")
 
     def _step(self, n_rows: int) -> TrainingStep:
         if n_rows not in self._steps:
@@ -237,30 +262,36 @@ class _StackTraining:
             if not all(map(math.isfinite, (loss, *validated))):
                 child.error = "a loss that is NaN or infinite"
             if validation is None:
-                child.best_iter = n_iter
+                child.best_iter, child.best_step = n_iter, self.n_steps
                 continue
             validation_loss, validation_score = validated
             child.validation_scores.append(validation_score)
             if child.error is not None:
                 continue
+            # As in `MLPClassifier`, the lowest loss is the best one, though it may be
+            # too little of an improvement to be patient.
+            if validation_loss < child.best_loss - child.settings.validation_tol:
+                child.improved_iter = n_iter
             # Without early stopping, the last epoch is the best one.
             stops_early = child.settings.stops_early
             if not stops_early or validation_loss < child.best_loss:
                 child.best_iter, child.best_loss = n_iter, validation_loss
+                child.best_step = self.n_steps
                 child.best_predictions = validation[0][position].clone()
                 improved.append(position)
-        self._keep_parameters(improved)
+        self._keep_best(improved)
 
-    def _keep_parameters(self, positions: list[int]) -> None:
-        """Remember the parameters of an epoch that may turn out to be the best."""
+    def _keep_best(self, positions: list[int]) -> None:
+        """Remember children as they are: this epoch may turn out to be the best."""
         if not self.children[0].settings.stops_early or not positions:
             return
         # In the first epoch, only children that have failed have not improved.
-        if self.best_parameters is None or len(positions) == len(self.stacked):
-            self.best_parameters = self.network.parameters.clone()
+        if not self.best or len(positions) == len(self.stacked):
+            self.best = [buffer.clone() for buffer in self.buffers]
             return
         index = torch.tensor(positions, device=self.device)
-        self.best_parameters[index] = self.network.parameters[index]
+        for best, buffer in zip(self.best, self.buffers, strict=True):
+            best[index] = buffer[index]
 
     def _is_done(self, child: _Child) -> bool:
         patience = child.settings.n_iter_no_change
@@ -271,7 +302,7 @@ class _StackTraining:
             or (
                 patience is not None
                 and self.table.n_validation_rows > 0
-                and n_iter - child.best_iter >= patience
+                and n_iter - child.improved_iter >= patience
             )
         )
 
@@ -280,20 +311,28 @@ class _StackTraining:
         for child in done:
             self.active.remove(child)
             if child.error is None:
-                child.weights = self.network.extract(
-                    self.stacked.index(child), self.best_parameters
-                )
+                self._extract(child)
         # To copy the others into a smaller stack pays only if they are few enough.
         if done and 0 < len(self.active) <= self.reduced_at * len(self.stacked):
             self._select([self.stacked.index(child) for child in self.active])
 
+    def _extract(self, child: _Child) -> None:
+        """Take weights and state of a child's best epoch."""
+        position = self.stacked.index(child)
+        child.weights, *moments = [
+            self.network.extract(position, buffer)
+            for buffer in self.best or self.buffers
+        ]
+        if self.keeps_state:
+            n_iter = self.n_before + child.best_iter
+            child.state = OptimizerState(child.best_step, n_iter, tuple(moments))
+
     def _select(self, positions: list[int]) -> None:
         children = torch.tensor(positions, device="cpu")
         network = self.network.select(children)
-        if self.best_parameters is not None:
-            self.best_parameters = self.network.select_flat(
-                self.best_parameters, network, children
-            )
+        self.best = [
+            self.network.select_flat(best, network, children) for best in self.best
+        ]
         self.optimizer.select(network, children)
         self.network = network
         self.stacked = list(self.active)
@@ -322,4 +361,5 @@ class _StackTraining:
             validation_scores=child.validation_scores,
             validation_loss=math.nan if failed else child.best_loss,
             validation_predictions=predictions,
+            state=child.state,
         )
