@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 # What a fit may leave that is no fitted attribute: for the next fit to continue.
-_PRIVATE = ("_fit_record",)
+_PRIVATE = ("_fit_record", "_continuation")
 
 
 class BaseNASMLP(MLPParametersMixin):
@@ -207,11 +207,27 @@ class BaseNASMLP(MLPParametersMixin):
             getattr(self, "target_scaler_", None),
         )
 
-    def _make_task(self, X: Any, y: Any, sample_weight: np.ndarray | None) -> Task:
-        """Validate y and return the task that it sets."""
+    def _make_task(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: np.ndarray | None,
+        classes: np.ndarray | None = None,
+    ) -> Task:
+        """Validate y and return the task that it sets.
+
+        ``classes`` are those of all batches; None takes those of y.
+        """
         raise NotImplementedError
 
-    def _fit(self, X: Any, y: Any, sample_weight: Any) -> None:
+    def _fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        classes: np.ndarray | None = None,
+        learns_on: bool = False,
+    ) -> None:
         """Fit, and publish only when there is something to publish.
 
         What an earlier fit has left stays as it is until then: a fit that fails spoils
@@ -222,7 +238,9 @@ class BaseNASMLP(MLPParametersMixin):
         budget = Budget(self.max_time, began=time.monotonic())
         before = dict(self.__dict__)
         try:
-            result, device = self._run_stages(X, y, sample_weight, budget)
+            result, device = self._run_stages(
+                X, y, sample_weight, budget, classes, learns_on
+            )
         except BaseException:
             self._restore(before)
             raise
@@ -240,7 +258,13 @@ class BaseNASMLP(MLPParametersMixin):
             raise result.interrupt
 
     def _run_stages(
-        self, X: Any, y: Any, sample_weight: Any, budget: Budget
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        budget: Budget,
+        classes: np.ndarray | None,
+        learns_on: bool,
     ) -> tuple[FitResult, Any]:
         """Validate everything, then run the stages."""
         with deferred_interrupts():
@@ -251,6 +275,7 @@ class BaseNASMLP(MLPParametersMixin):
                 check_table,
                 check_weights,
                 positive_rows,
+                unit_of,
             )
             from sknas._fit.warm_start import FitRecord
 
@@ -264,16 +289,29 @@ class BaseNASMLP(MLPParametersMixin):
         # Of some formats rows cannot be taken.
         X = table if issparse(X) else X
         weights = check_weights(table, sample_weight)
-        task = self._make_task(table, y, weights)
+        unit = unit_of(weights)
+        task = self._make_task(
+            table, y, None if weights is None else weights / unit, classes
+        )
         if earlier is not None:
             check_same_target(self, task)
         if task.sample_weight is not None and not task.sample_weight.all():
             # A row without weight is as good as none: it must not even be encoded.
             rows = positive_rows(self, task.sample_weight)
             X, table = safe_indexing(X, rows), safe_indexing(table, rows)
-            task = task.restrict(rows)
+            keeps_classes = classes is not None
+            task = task.subset(rows) if keeps_classes else task.restrict(rows)
         seeds = SeedSource(self.random_state) if earlier is None else earlier.seeds
-        fit = Fit(settings, table, X, task, seeds=seeds, budget=budget, earlier=earlier)
+        fit = Fit(
+            settings,
+            table,
+            X,
+            task,
+            seeds=seeds,
+            budget=budget,
+            earlier=earlier,
+            weight_unit=unit if learns_on else None,
+        )
         return fit.run(), settings.device
 
     def _restore(self, before: dict[str, Any]) -> None:
@@ -299,9 +337,11 @@ class BaseNASMLP(MLPParametersMixin):
         # What `MLPClassifier` publishes of its one network.
         strongest = result.ensemble.members[0]
         record = None if result.record is None else result.record.to_bytes()
+        private = {"_fit_record": record, "_continuation": result.continuation}
         return {
             **result.task.attributes(),
-            **({} if record is None else {"_fit_record": record}),
+            # Of fits that are to be continued only.
+            **{name: value for name, value in private.items() if value is not None},
             "encoder_": result.encoder,
             "search_results_": history.trials_to_dict(),
             "round_results_": history.rounds_to_dict(),

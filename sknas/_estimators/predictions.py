@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sklearn.base import ClassifierMixin, RegressorMixin
 
-from sknas._base import BaseNASMLP
+from sknas._estimators.batches import BatchLearner
 
 if TYPE_CHECKING:
     from sknas._fit.stages import FitResult
 
 
-class ClassPredictions(ClassifierMixin, BaseNASMLP):
+class ClassPredictions(ClassifierMixin, BatchLearner):
     """Predicts classes, or several labels per row, and their probabilities."""
 
     def __sklearn_tags__(self) -> Any:
@@ -88,7 +88,7 @@ class ClassPredictions(ClassifierMixin, BaseNASMLP):
         }
 
 
-class NumberPredictions(RegressorMixin, BaseNASMLP):
+class NumberPredictions(RegressorMixin, BatchLearner):
     """Predicts numbers."""
 
     def __sklearn_tags__(self) -> Any:

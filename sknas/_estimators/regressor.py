@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
+from sklearn.utils.metaestimators import available_if
 
+from sknas._estimators.batches import learns_by_batches
 from sknas._estimators.predictions import NumberPredictions
 from sknas._mlp_parameters import takes_mlp_parameters
 from sknas._search.strategies import SearchStrategy
@@ -370,7 +372,61 @@ class NASMLPRegressor(NumberPredictions):
         self._fit(X, y, sample_weight)
         return self
 
-    def _make_task(self, X: Any, y: Any, sample_weight: np.ndarray | None) -> Task:
+    @available_if(learns_by_batches)
+    @fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(
+        self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> NASMLPRegressor:
+        """Learn from one batch of rows after the other.
+
+        The first call is a `fit` to its batch, which should be a typical one: how
+        tables and targets are encoded and the architecture stay what they are then.
+        Each later call trains the networks for five epochs on its rows and, beside
+        them, on nine times as many earlier ones, so that these are not forgotten; the
+        optimiser goes on where it was. Up to 10,000 earlier rows, a uniform sample
+        that takes at most 64 MiB, are kept for that. After `fit`, which keeps none, the
+        first call continues the weights alone.
+
+        Parameters
+        ----------
+        X : array-like, sparse matrix or DataFrame of shape (n_samples, n_features)
+            Rows of the table.
+
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Finite numbers.
+
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows, on one scale for all batches. None weights each by 1.
+
+        Returns
+        -------
+        NASMLPRegressor
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If X has other columns, or y another number of outputs, than in the first
+            call; if no network could be trained. The estimator is what it was before
+            then.
+        """
+        self._partial_fit(X, y, sample_weight)
+        return self
+
+    def _make_task(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: np.ndarray | None,
+        classes: np.ndarray | None = None,
+    ) -> Task:
         from sknas._tasks.regression import Regression
 
+        del classes
         return Regression.from_target(self, X, y, sample_weight)
+
+    def _continue_task(self, X: Any, y: Any, sample_weight: np.ndarray | None) -> Task:
+        from sknas._tasks.regression import Regression
+
+        task = Regression.from_target(self, X, y, sample_weight)
+        return task.continued(self.target_scaler_)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ import torch
 
 from sknas._budget import Budget
 from sknas._engine.evaluator import Evaluation
+from sknas._fit.continuation import Batch, Continuation
 from sknas._fit.evidence import score_bound
 from sknas._fit.refit import Refit
 from sknas._fit.selection import Choice, Selection
@@ -63,6 +64,8 @@ class FitResult:
     # For the next fit, if it is to continue, and on what this one continued.
     record: FitRecord | None
     continued_on: str | None
+    # For `partial_fit`, if the networks are to learn on.
+    continuation: Continuation | None
 
 
 class Fit:
@@ -87,6 +90,9 @@ class Fit:
         Of the whole fit.
     earlier : FitRecord or None, default=None
         Of a fit whose search this one continues.
+    weight_unit : float or None, default=None
+        If the networks are to learn on from further rows: what the weights of these are
+        relative to.
     """
 
     def __init__(
@@ -99,8 +105,10 @@ class Fit:
         seeds: SeedSource,
         budget: Budget,
         earlier: FitRecord | None = None,
+        weight_unit: float | None = None,
     ) -> None:
         self._settings, self._budget, self._seeds = settings, budget, seeds
+        self._weight_unit = weight_unit
         sample = affordable_rows(
             X,
             task,
@@ -236,8 +244,10 @@ class Fit:
         self._times.append(time.monotonic())
         self._progress.stage(f"refitting {choice.evaluation.architecture}")
         settings = self._settings
+        learns_on = self._weight_unit is not None
+        training = replace(settings.training, keeps_state=learns_on)
         self._refit = Refit(
-            choice, self._problem, settings.refit, settings.training, self._workbench
+            choice, self._problem, settings.refit, training, self._workbench
         )
         try:
             self._refit.run(self._budget)
@@ -292,7 +302,21 @@ class Fit:
             interrupted_stage=None if self._interrupt is None else self._stage,
             record=self._record(),
             continued_on=self._continued_on,
+            continuation=self._continuation(choice, networks),
         )
+
+    def _continuation(
+        self, choice: Choice, networks: Evaluation
+    ) -> Continuation | None:
+        """Return what the networks need in order to learn on."""
+        if self._weight_unit is None:
+            return None
+        data = self._workbench.all_rows(choice.view)
+        weight = np.ones(len(data.y))
+        if data.sample_weight is not None:
+            weight = data.sample_weight * self._weight_unit
+        batch = Batch(data.X, data.y, weight)
+        return Continuation.begin(networks, batch, self._seeds)
 
     def _record(self) -> FitRecord | None:
         """Return what the next fit may continue."""

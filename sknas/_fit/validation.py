@@ -95,9 +95,15 @@ def check_weights(X: Any, sample_weight: Any) -> np.ndarray | None:
         raise ValueError(
             "sample_weight must have an entry above 0. All sample weights are zero."
         )
-    # Relative to the largest, as sums of large ones overflow.
-    relative: np.ndarray = weights / weights.max()
-    return relative
+    return weights
+
+
+def unit_of(weights: np.ndarray | None) -> float:
+    """Return the largest weight, which others are made relative to.
+
+    Sums of large weights would overflow.
+    """
+    return 1.0 if weights is None else float(weights.max())
 
 
 def positive_rows(estimator: Any, weights: np.ndarray) -> np.ndarray:

@@ -59,6 +59,7 @@ class Classification:
         y: Any,
         sample_weight: np.ndarray | None = None,
         class_weight: Mapping[Any, float] | str | None = None,
+        classes: np.ndarray | None = None,
     ) -> Classification:
         """Validate labels and encode them.
 
@@ -75,12 +76,14 @@ class Classification:
             Weights of the rows.
         class_weight : dict, 'balanced' or None, default=None
             Weights of the classes, which those of the rows are multiplied by.
+        classes : ndarray of shape (n_classes,), optional
+            Labels, sorted, of which y need not have all. By default those of y.
 
         Raises
         ------
         ValueError
-            If y is None, has missing values, does not have one label per row, or is
-            continuous.
+            If y is None, has missing values, does not have one label per row, is
+            continuous, or has a label that is not one of the classes.
         """
         name = type(estimator).__name__
         if y is None:
@@ -93,7 +96,11 @@ class Classification:
         check_array(y, ensure_2d=False, dtype=None, input_name="y", estimator=estimator)
         check_consistent_length(X, y)
         check_classification_targets(y)
-        classes, codes = np.unique(y, return_inverse=True)
+        present, codes = np.unique(y, return_inverse=True)
+        if classes is None:
+            classes = present
+        else:
+            codes = _positions(estimator, present, classes)[codes]
         if class_weight is not None:
             of_classes = _weights_of_classes(class_weight, classes, y)
             given = 1.0 if sample_weight is None else sample_weight
@@ -195,6 +202,19 @@ class Classification:
     def attributes(self) -> dict[str, np.ndarray]:
         """Return what a fitted classifier publishes about its labels."""
         return {"classes_": self.classes}
+
+
+def _positions(estimator: Any, present: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """Return where the labels of a batch stand among all classes."""
+    known = {label: position for position, label in enumerate(classes.tolist())}
+    unknown = [label for label in present.tolist() if label not in known]
+    if unknown:
+        raise ValueError(
+            f"y of {type(estimator).__name__}.partial_fit must have labels of "
+            f"classes={classes.tolist()!r}, those of the first call. Got {unknown!r} "
+            "besides."
+        )
+    return np.array([known[label] for label in present.tolist()], dtype=np.int64)
 
 
 def _weights_of_classes(
