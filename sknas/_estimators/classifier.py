@@ -36,8 +36,8 @@ class NASMLPClassifier(ClassPredictions):
     layer_widths : tuple of int, default=(16, 32, 64, 128, 256)
         Widths a hidden layer may have.
     activations : tuple of str, default=('relu', 'elu', 'tanh', 'sigmoid')
-        Activations a hidden layer may have, of ``'relu'``, ``'elu'``, ``'tanh'`` and
-        ``'sigmoid'``, for which ``'logistic'`` is accepted.
+        Activations a hidden layer may have, of ``'relu'``, ``'elu'``, ``'tanh'``,
+        ``'sigmoid'``, for which ``'logistic'`` is accepted, and ``'identity'``.
     max_layers : int, default=7
         Longest architecture in tokens: dense layers, dropouts and the output layer.
         At least 2.
