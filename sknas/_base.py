@@ -17,6 +17,7 @@ from sknas._random import SeedSource
 from sknas._search.strategies import STRATEGIES
 from sknas._sklearn import HasMethods, Interval, StrOptions, safe_indexing
 from sknas._space import Architecture
+from sknas._space.candidate import SETTINGS
 
 # Everything that needs torch is imported by the methods that train, so that neither
 # importing this package nor predicting from a pickle pays for it.
@@ -57,9 +58,9 @@ class BaseNASMLP(MLPParametersMixin):
         "n_ensemble": [Interval(Integral, 1, None, closed="left")],
         "first_architecture": [StrOptions({"auto"}), Architecture, tuple, list, None],
         "weight_sharing": ["boolean"],
-        "solver": [StrOptions({"adamw", "adam"})],
+        "solver": [SETTINGS["solver"]],
         "alpha": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
-        "learning_rate": [StrOptions({"cosine", "constant"})],
+        "learning_rate": [SETTINGS["learning_rate"]],
         "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
         "batch_size": [
             StrOptions({"auto"}),

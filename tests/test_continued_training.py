@@ -58,9 +58,18 @@ def _assert_close(pairs, others):
         np.testing.assert_allclose(pair[1], other[1], atol=1e-6)
 
 
-@pytest.mark.parametrize("solver", ["adam", "adamw"])
-def test_parts_of_a_training_equal_the_whole(data, solver):
-    settings = dataclasses.replace(SETTINGS, solver=solver)
+@pytest.mark.parametrize(
+    ("solver", "learning_rate"),
+    [
+        *[("adam", "constant"), ("adamw", "constant"), ("sgd", "constant")],
+        *[("sgd", "invscaling"), ("sgd", "adaptive")],
+    ],
+)
+def test_parts_of_a_training_equal_the_whole(data, solver, learning_rate):
+    # So much no epoch lowers the loss by: an adaptive rate falls after the third.
+    settings = dataclasses.replace(
+        SETTINGS, solver=solver, learning_rate=learning_rate, tol=0.5
+    )
     whole = _train(data, settings)
     first = _train(data, dataclasses.replace(settings, max_iter=2))
     # A state travels between processes, and is kept beside estimators.
@@ -77,6 +86,7 @@ def test_parts_of_a_training_equal_the_whole(data, solver):
         )
         _assert_close(after.weights, expected.weights)
         assert (after.state.n_steps, after.state.n_iter) == (15, 5)
+        assert after.state.plateau == expected.state.plateau
         for moment, of_whole in zip(
             after.state.moments, expected.state.moments, strict=True
         ):

@@ -36,6 +36,7 @@ ACTIVATION_FUNCTIONS = {
     "elu": functional.elu,
     "tanh": torch.tanh,
     "sigmoid": torch.sigmoid,
+    "identity": lambda z: z,
 }
 N_FEATURES = 5
 

@@ -7,7 +7,7 @@ import torch
 from sknas import Architecture
 from sknas._engine.jobs import OptimizerSettings
 from sknas._engine.network import StackedMLP
-from sknas._engine.training.optimizer import StackedAdam
+from sknas._engine.training.adam import StackedAdam
 
 SETTINGS = OptimizerSettings(
     solver="adam",
@@ -19,6 +19,9 @@ SETTINGS = OptimizerSettings(
     beta_1=0.9,
     beta_2=0.999,
     epsilon=1e-8,
+    momentum=0.9,
+    nesterovs_momentum=True,
+    power_t=0.5,
 )
 N_ROWS = 16
 

@@ -21,7 +21,7 @@ from sknas._engine.jobs import (
 from sknas._engine.network import Batch, StackedMLP
 from sknas._engine.training import pace as _pace
 from sknas._engine.training import stack as _training
-from sknas._engine.training.optimizer import StackedAdam
+from sknas._engine.training.adam import StackedAdam
 from sknas._engine.training.stack import train_stack
 from sknas._engine.training.step import TrainingStep
 from sknas._space.candidate import SETTINGS as CANDIDATE_SETTINGS

@@ -14,8 +14,13 @@ from sknas._space.candidate import Setting
 from sknas._tasks.outputs import OutputLoss
 from sknas._typing import Weights
 
-# Strength of an L2 term, as in `MLPClassifier`.
+# Strength of an L2 term, and the least improvement, as in `MLPClassifier`.
 _AUTO_PENALTY = 0.0001
+_AUTO_TOL = 0.0001
+# With an adaptive learning rate: how many epochs without an improvement there are
+# before it is divided, and by what.
+_PLATEAU_EPOCHS = 2
+_PLATEAU_DIVISOR = 5.0
 
 
 @dataclass(frozen=True)
@@ -35,6 +40,9 @@ class OptimizerSettings:
     beta_1: float
     beta_2: float
     epsilon: float
+    momentum: float
+    nesterovs_momentum: bool
+    power_t: float
 
 
 @dataclass(frozen=True)
@@ -63,6 +71,11 @@ class TrainingSettings:
     beta_1: float = 0.9
     beta_2: float = 0.999
     epsilon: float = 1e-8
+    # Of gradient descent: how much of its velocity a step keeps, whether it looks ahead
+    # along that, and the exponent of the epoch with 'invscaling'.
+    momentum: float = 0.9
+    nesterovs_momentum: bool = True
+    power_t: float = 0.5
     # How much a loss must fall to have improved. None is 0 for the patience with the
     # validation loss, and `MLPClassifier`'s 1e-4 for all else.
     tol: float | None = None
@@ -94,12 +107,26 @@ class TrainingSettings:
             self.beta_1,
             self.beta_2,
             self.epsilon,
+            self.momentum,
+            self.nesterovs_momentum,
+            self.power_t,
         )
 
     @property
     def validation_tol(self) -> float:
         """How much the validation loss must fall, so that patience does not run out."""
         return 0.0 if self.tol is None else self.tol
+
+    @property
+    def training_tol(self) -> float:
+        """How much the training loss must fall."""
+        return _AUTO_TOL if self.tol is None else self.tol
+
+    @property
+    def adapts(self) -> bool:
+        """Whether the learning rate follows from the training loss."""
+        # Only gradient descent has this schedule, as in `MLPClassifier`.
+        return self.solver == "sgd" and self.learning_rate == "adaptive"
 
     @property
     def stack_key(self) -> tuple[object, ...]:
@@ -164,6 +191,33 @@ class TrainingData:
 
 
 @dataclass(frozen=True)
+class Plateau:
+    """How an adaptive learning rate stands: it is divided where the loss stays.
+
+    Attributes
+    ----------
+    factor : float
+        Of the learning rate.
+    best_loss : float
+        The lowest training loss of an epoch so far.
+    n_failed : int
+        Epochs in a row that have not lowered it by ``tol``.
+    """
+
+    factor: float = 1.0
+    best_loss: float = math.inf
+    n_failed: int = 0
+
+    def after(self, loss: float, tol: float) -> Plateau:
+        """Return what it is after another epoch."""
+        n_failed = self.n_failed + 1 if loss > self.best_loss - tol else 0
+        best_loss = min(loss, self.best_loss)
+        if n_failed < _PLATEAU_EPOCHS:
+            return Plateau(self.factor, best_loss, n_failed)
+        return Plateau(self.factor / _PLATEAU_DIVISOR, best_loss)
+
+
+@dataclass(frozen=True)
 class OptimizerState:
     """Where the optimizer of a child stands; with its weights, all that it knows.
 
@@ -172,13 +226,16 @@ class OptimizerState:
     n_steps, n_iter : int
         Steps and epochs so far.
     moments : tuple of list of (weights, bias)
-        In the layout of the child's weights: the averages of its gradients and of
-        their squares.
+        In the layout of the child's weights: of Adam the averages of its gradients
+        and of their squares, of gradient descent its velocity.
+    plateau : Plateau
+        Of an adaptive learning rate.
     """
 
     n_steps: int
     n_iter: int
     moments: tuple[list[Weights], ...]
+    plateau: Plateau = Plateau()
 
 
 @dataclass(frozen=True)

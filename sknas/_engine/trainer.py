@@ -192,7 +192,7 @@ class Trainer:
             stacks.append([])
             for members in group(architectures, cost, self._model.max_children):
                 # Those that the optimizer moves alike are made neighbours: see
-                # `StackedAdam`.
+                # `StackedOptimizer`.
                 stacked = [positions[member] for member in members]
                 kinds = dict.fromkeys(settings[i].optimizer for i in stacked)
                 stacked = [

@@ -37,8 +37,8 @@ class NASMLPRegressor(NumberPredictions):
     layer_widths : tuple of int, default=(16, 32, 64, 128, 256)
         Widths a hidden layer may have.
     activations : tuple of str, default=('relu', 'elu', 'tanh', 'sigmoid')
-        Activations a hidden layer may have, of ``'relu'``, ``'elu'``, ``'tanh'`` and
-        ``'sigmoid'``, for which ``'logistic'`` is accepted.
+        Activations a hidden layer may have, of ``'relu'``, ``'elu'``, ``'tanh'``,
+        ``'sigmoid'``, for which ``'logistic'`` is accepted, and ``'identity'``.
     max_layers : int, default=7
         Longest architecture in tokens: dense layers, dropouts and the output layer.
         At least 2.
@@ -77,15 +77,18 @@ class NASMLPRegressor(NumberPredictions):
     weight_sharing : bool, default=False
         Whether children inherit the weights of earlier ones that had the same pair of
         adjacent layers (one-shot learning).
-    solver : {'adamw', 'adam'}, default='adamw'
-        Optimiser of the networks.
+    solver : {'adamw', 'adam', 'sgd'}, default='adamw'
+        Optimiser of the networks. ``'sgd'`` is gradient descent with momentum.
     alpha : float or 'auto', default='auto'
         Weight decay. With ``solver='adamw'`` it is decoupled: each step shrinks the
-        weights by ``alpha`` times the learning rate. With ``solver='adam'`` it is the
+        weights by ``alpha`` times the learning rate. With any other solver it is the
         strength of the L2 term, divided by the batch size as in `MLPRegressor`.
-        ``'auto'`` is 2 for the one and 0.0001 for the other.
-    learning_rate : {'cosine', 'constant'}, default='cosine'
-        Schedule of the learning rate. ``'cosine'`` falls to zero over a training.
+        ``'auto'`` is 2 for the one and 0.0001 for the others.
+    learning_rate : {'cosine', 'constant', 'invscaling', 'adaptive'}, default='cosine'
+        Schedule of the learning rate. ``'cosine'`` falls to zero over a training. With
+        ``solver='sgd'``, ``'invscaling'`` divides the rate by the square root of the
+        number of the epoch, and ``'adaptive'`` divides it by 5 when two epochs in a row
+        have not lowered the training loss; with other solvers these are ``'constant'``.
     learning_rate_init : float, default=0.003
         Learning rate at the beginning.
     batch_size : int or 'auto', default='auto'

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -15,21 +15,32 @@ from sknas._device import has_fast_bfloat16, single_thread
 from sknas._engine.grouping import cost_model
 from sknas._engine.jobs import (
     OptimizerState,
+    Plateau,
     TrainingData,
     TrainingJob,
     TrainingResult,
     TrainingSettings,
 )
 from sknas._engine.network import StackedMLP
-from sknas._engine.training.optimizer import StackedAdam
+from sknas._engine.training.adam import StackedAdam
+from sknas._engine.training.optimizer import StackedOptimizer
 from sknas._engine.training.pace import Pace, Schedule
 from sknas._engine.training.rows import TrainingRows
+from sknas._engine.training.sgd import StackedSGD
 from sknas._engine.training.step import TrainingStep
 from sknas._typing import Weights
 
 _UNLIMITED = Budget()
 # Cost of validating a row relative to that of training on it, until it is measured.
 _VALIDATION_COST = 0.5
+# With an adaptive learning rate, training ends when it has fallen so far.
+_LEAST_RATE = 1e-6
+
+_OPTIMIZERS: dict[str, type[StackedOptimizer]] = {
+    "adamw": StackedAdam,
+    "adam": StackedAdam,
+    "sgd": StackedSGD,
+}
 
 
 def train_stack(
@@ -89,7 +100,6 @@ class _Child:
     settings: TrainingSettings
     error: str | None = None
     best_iter: int = 0
-    best_step: int = 0
     # The last epoch that patience counts as an improvement.
     improved_iter: int = 0
     best_loss: float = math.inf
@@ -98,7 +108,15 @@ class _Child:
     validation_scores: list[float] = field(default_factory=list)
     best_predictions: Tensor | None = None
     weights: list[Weights] = field(default_factory=list)
+    plateau: Plateau = field(default_factory=Plateau)
+    # Without its moments until the weights are taken.
     state: OptimizerState | None = None
+
+    @property
+    def is_at_least_rate(self) -> bool:
+        """Whether an adaptive learning rate has fallen to next to nothing."""
+        factor = self.plateau.factor
+        return factor < 1 and factor * self.settings.learning_rate_init <= _LEAST_RATE
 
 
 class _StackTraining:
@@ -138,16 +156,21 @@ class _StackTraining:
         # Steps so far, and epochs before this training: the same for all, since they
         # step together.
         ((self.n_steps, self.n_before),) = {job.steps_before for job in jobs}
-        self.optimizer = StackedAdam(self.network, optimized, self.n_steps)
-        for position, job in enumerate(jobs):
-            if job.state is not None:
-                self.optimizer.restore(position, job.state)
+        self.optimizer = _OPTIMIZERS[of_children[0].solver](
+            self.network, optimized, self.n_steps, self.n_before
+        )
+        for position, child in enumerate(self.children):
+            state = child.job.state
+            if state is not None:
+                self.optimizer.restore(position, state)
+                child.plateau = state.plateau
         self.keeps_state, self.shuffle = settings.keeps_state, settings.shuffle
         # Those on the network's leading axis, in its order, and those of them that are
         # not done: to go on with all may be cheaper than to leave some out.
         self.stacked = list(self.children)
         self.active = list(self.children)
         self._schedules = {each: Schedule(each, self.n_batches) for each in optimized}
+        self._adapt_rates()
         self.reduced_at = cost_model(device).reduced_at
         # Copies of the buffers: each row is of its child's best epoch.
         self.best: list[Tensor] = []
@@ -201,6 +224,7 @@ class _StackTraining:
         """Train on each row once, or until the time is over; return on how many."""
         order = self._order()
         n_rows_seen = 0
+        self.optimizer.n_iter += 1
         schedules = list(self.schedules)
         of_groups = [self._schedules[group.settings] for group in self.optimizer.groups]
         # Positions of the rows of each batch, tensors of shape (batch_size,).
@@ -259,10 +283,11 @@ class _StackTraining:
             if child not in self.active:
                 continue
             child.loss_curve.append(loss)
+            child.plateau = child.plateau.after(loss, child.settings.training_tol)
             if not all(map(math.isfinite, (loss, *validated))):
                 child.error = "a loss that is NaN or infinite"
             if validation is None:
-                child.best_iter, child.best_step = n_iter, self.n_steps
+                self._mark_best(child, n_iter)
                 continue
             validation_loss, validation_score = validated
             child.validation_scores.append(validation_score)
@@ -275,11 +300,25 @@ class _StackTraining:
             # Without early stopping, the last epoch is the best one.
             stops_early = child.settings.stops_early
             if not stops_early or validation_loss < child.best_loss:
-                child.best_iter, child.best_loss = n_iter, validation_loss
-                child.best_step = self.n_steps
+                child.best_loss = validation_loss
+                self._mark_best(child, n_iter)
                 child.best_predictions = validation[0][position].clone()
                 improved.append(position)
         self._keep_best(improved)
+        self._adapt_rates()
+
+    def _adapt_rates(self) -> None:
+        """Hand the optimizer the factors of learning rates that are adaptive."""
+        if self.children[0].settings.adapts:
+            factors = [[child.plateau.factor] for child in self.stacked]
+            self.optimizer.factors.copy_(self.optimizer.factors.new_tensor(factors))
+
+    def _mark_best(self, child: _Child, n_iter: int) -> None:
+        """Note that an epoch is a child's best so far."""
+        child.best_iter = n_iter
+        if self.keeps_state:
+            before = self.n_before + n_iter
+            child.state = OptimizerState(self.n_steps, before, (), child.plateau)
 
     def _keep_best(self, positions: list[int]) -> None:
         """Remember children as they are: this epoch may turn out to be the best."""
@@ -299,6 +338,7 @@ class _StackTraining:
         return (
             child.error is not None
             or n_iter >= child.settings.max_iter
+            or (child.settings.adapts and child.is_at_least_rate)
             or (
                 patience is not None
                 and self.table.n_validation_rows > 0
@@ -323,9 +363,8 @@ class _StackTraining:
             self.network.extract(position, buffer)
             for buffer in self.best or self.buffers
         ]
-        if self.keeps_state:
-            n_iter = self.n_before + child.best_iter
-            child.state = OptimizerState(child.best_step, n_iter, tuple(moments))
+        if child.state is not None:
+            child.state = replace(child.state, moments=tuple(moments))
 
     def _select(self, positions: list[int]) -> None:
         children = torch.tensor(positions, device="cpu")
@@ -361,5 +400,5 @@ class _StackTraining:
             validation_scores=child.validation_scores,
             validation_loss=math.nan if failed else child.best_loss,
             validation_predictions=predictions,
-            state=child.state,
+            state=None if failed else child.state,
         )
