@@ -2,16 +2,22 @@
 
 import dataclasses
 import itertools
+import math
 
+import joblib
 import numpy as np
 import pytest
 import torch
+from scipy.special import log_softmax
 from sklearn.datasets import load_iris
 from sklearn.neural_network import MLPClassifier
 
 from sknas import Architecture
+from sknas._budget import Budget
 from sknas._engine.jobs import Plateau, TrainingData, TrainingJob, TrainingSettings
 from sknas._engine.network import StackedMLP
+from sknas._engine.trainer import Trainer
+from sknas._engine.training import full_batch
 from sknas._engine.training.sgd import StackedSGD
 from sknas._engine.training.stack import train_stack
 from sknas._tasks.outputs import SoftmaxOutput
@@ -161,3 +167,136 @@ def test_a_selection_keeps_the_factors_of_its_rates():
     np.testing.assert_allclose(
         selected.parameters[:, 0].numpy(), [-0.019, -0.019 * 0.04], rtol=1e-6
     )
+
+
+LBFGS = {"solver": "lbfgs", "max_iter": 60, "batch_size": "auto"}
+
+
+def _objective(data, weights, alpha):
+    """Compute MLPClassifier's loss with its L2 term, with 64 bits."""
+    hidden = data.X.astype(np.float64)
+    for coef, bias in weights[:-1]:
+        hidden = np.tanh(hidden @ coef + bias)
+    log_p = log_softmax(hidden @ weights[-1][0] + weights[-1][1], axis=1)
+    squares = sum((coef.astype(np.float64) ** 2).sum() for coef, _ in weights)
+    loss = -log_p[np.arange(len(data.y)), data.y].mean()
+    return loss, loss + 0.5 * alpha * squares / len(data.y)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("chunk", [2048, 64])
+def test_lbfgs_falls_as_low_as_that_of_scikit_learn(data, chunk, monkeypatch):
+    monkeypatch.setattr(full_batch, "_CHUNK", chunk)
+    mlp = _fit_mlp(data, solver="lbfgs", max_iter=60, alpha=0.5)
+    (result,) = _train(data, **LBFGS)
+    loss, objective = _objective(data, result.weights, 0.5)
+    assert objective < 1.02 * mlp.loss_
+    assert result.loss_curve[-1] == pytest.approx(loss, rel=1e-4)
+    assert result.n_iter == result.best_iter == len(result.loss_curve) <= 60
+    # Learning rates and the order of rows have no meaning.
+    (same,) = _train(data, learning_rate_init=9.0, shuffle=True, **LBFGS)
+    assert same.loss_curve == result.loss_curve
+
+
+def test_lbfgs_ends_by_its_tolerance_or_its_number_of_evaluations(data):
+    (result,) = _train(data, **LBFGS, tol=0.05)
+    (longer,) = _train(data, **LBFGS, tol=1e-3)
+    assert result.n_iter < longer.n_iter < 60
+    # An iteration takes an evaluation or a few.
+    assert _train(data, **LBFGS, max_fun=3)[0].n_iter <= 3
+
+
+def test_lbfgs_weighs_rows(data):
+    weights = np.where(np.arange(len(data.X)) % 2, 4.0, 0.0)
+    weighted = dataclasses.replace(data, sample_weight=weights)
+    odd = dataclasses.replace(data, X=data.X[1::2], y=data.y[1::2])
+    (result,) = _train(weighted, **{**LBFGS, "max_iter": 5}, alpha=0.0)
+    (expected,) = _train(odd, **{**LBFGS, "max_iter": 5}, alpha=0.0)
+    np.testing.assert_allclose(result.loss_curve, expected.loss_curve, rtol=1e-3)
+
+
+def _validated(data):
+    return dataclasses.replace(data, X_validation=data.X[:30], y_validation=data.y[:30])
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_lbfgs_validates_at_its_end_wherever_it_is_trained(data, n_jobs):
+    folds = [_validated(data), data]
+    changes = {**LBFGS, "max_iter": 5, "dropout": 0.5, "alpha": 0.0}
+    settings = dataclasses.replace(SETTINGS, **changes)
+    dropped = Architecture((8, "relu"), "dropout")
+    jobs = [TrainingJob(dropped, 1), TrainingJob(dropped, 2, epochs=2)]
+    jobs += [TrainingJob(ARCHITECTURE, 3, settings=(("solver", "adam"),), epochs=3)]
+    jobs += [TrainingJob(ARCHITECTURE, 4, fold=1)]
+    trainer = Trainer(folds, settings, seed=0, device=CPU, n_jobs=n_jobs)
+    # Threads share all that processes do not.
+    with joblib.parallel_config("threading"):
+        results = dict(trainer.train(jobs))
+    assert [results[i].n_iter for i in range(4)] == [5, 2, 3, 5]
+    assert [len(results[i].validation_scores) for i in range(4)] == [1, 1, 3, 0]
+    p = results[0].validation_predictions
+    assert p.shape == (30, 3)
+    loss = -np.log(p[np.arange(30), data.y[:30]]).mean()
+    assert results[0].validation_loss == pytest.approx(loss, rel=1e-4)
+    assert results[0].validation_scores == [
+        pytest.approx((p.argmax(axis=1) == data.y[:30]).mean())
+    ]
+    # The loss is one function, without dropout: iterations only lower it.
+    assert results[0].loss_curve == sorted(results[0].loss_curve, reverse=True)
+    # What is trained together equals what is trained alone.
+    both = train_stack(folds[0], jobs[:2], settings, 0, CPU)
+    assert [r.loss_curve for r in both] == [results[i].loss_curve for i in range(2)]
+
+
+def test_lbfgs_keeps_to_its_budget_and_can_be_cancelled(data):
+    settings = dataclasses.replace(SETTINGS, **LBFGS)
+    jobs = [TrainingJob(ARCHITECTURE, seed) for seed in range(2)]
+    over, never = Budget(-1.0), lambda: False
+    given = _validated(data), jobs, settings, 0, CPU
+    results = train_stack(*given, over, never)
+    assert [result.n_iter for result in results] == [1, 1]
+    assert all(result.validation_predictions is not None for result in results)
+    assert train_stack(*given, over, never, must_finish=False) == []
+    # Asked before each evaluation, and after each child.
+    calls = []
+
+    def is_cancelled():
+        calls.append(1)
+        return len(calls) > 3
+
+    assert train_stack(*given, Budget(), is_cancelled) == []
+    assert len(calls) <= 5
+
+
+def test_lbfgs_keeps_the_best_where_the_loss_becomes_infinite(data, monkeypatch):
+    original, values = full_batch._Minimization._loss_and_gradient, []
+
+    def evaluate(self):
+        loss, gradient = original(self)
+        values.append(loss if len(values) < 4 else math.inf)
+        return values[-1], gradient
+
+    monkeypatch.setattr(full_batch._Minimization, "_loss_and_gradient", evaluate)
+    (result,) = _train(data, **LBFGS, alpha=0.0)
+    assert not result.failed
+    assert len(values) == 5
+    assert result.loss_curve[-1] == min(values)
+    loss, _ = _objective(data, result.weights, 0.0)
+    assert loss == pytest.approx(min(values), rel=1e-5)
+
+
+@pytest.mark.parametrize("where", ["training", "validation"])
+def test_lbfgs_fails_where_a_loss_is_not_finite(data, where):
+    given, weights = _validated(data), _initial_weights()
+    if where == "training":
+        weights[1][0][0] = np.nan
+    else:
+        gaps = np.full_like(given.X_validation, np.nan)
+        given = dataclasses.replace(given, X_validation=gaps)
+    settings = dataclasses.replace(SETTINGS, **{**LBFGS, "max_iter": 2})
+    job = TrainingJob(ARCHITECTURE, 1, weights)
+    (result,) = train_stack(given, [job], settings, 0, CPU)
+    assert result.error == "a loss that is NaN or infinite"
+    assert result.weights == []
+    assert result.validation_predictions is None
+    assert math.isnan(result.validation_loss)

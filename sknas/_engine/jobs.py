@@ -14,6 +14,7 @@ from sknas._space.candidate import Setting
 from sknas._tasks.outputs import OutputLoss
 from sknas._typing import Weights
 
+NOT_FINITE = "a loss that is NaN or infinite"
 # Strength of an L2 term, and the least improvement, as in `MLPClassifier`.
 _AUTO_PENALTY = 0.0001
 _AUTO_TOL = 0.0001
@@ -76,6 +77,8 @@ class TrainingSettings:
     momentum: float = 0.9
     nesterovs_momentum: bool = True
     power_t: float = 0.5
+    # Of L-BFGS: how many evaluations of the loss there are at most.
+    max_fun: int = 15000
     # How much a loss must fall to have improved. None is 0 for the patience with the
     # validation loss, and `MLPClassifier`'s 1e-4 for all else.
     tol: float | None = None
@@ -123,6 +126,11 @@ class TrainingSettings:
         return _AUTO_TOL if self.tol is None else self.tol
 
     @property
+    def is_stochastic(self) -> bool:
+        """Whether children step together, from batch to batch."""
+        return self.solver != "lbfgs"
+
+    @property
     def adapts(self) -> bool:
         """Whether the learning rate follows from the training loss."""
         # Only gradient descent has this schedule, as in `MLPClassifier`.
@@ -154,8 +162,10 @@ class TrainingSettings:
     def n_batch_rows(self, n_rows: int) -> int:
         """Return how many rows a batch of a table has.
 
-        With 'auto', about an eighth of the rows, between 16 and 256.
+        With 'auto', about an eighth of the rows, between 16 and 256. L-BFGS takes all.
         """
+        if not self.is_stochastic:
+            return n_rows
         if isinstance(self.batch_size, str):
             # The power of two below an eighth of the rows.
             power = int(2.0 ** int(math.log2(max(n_rows / 8, 1))))
@@ -290,7 +300,7 @@ class TrainingResult:
     n_iter: int
     best_iter: int
     time: float  # seconds
-    # A value for each epoch.
+    # A value for each epoch; of L-BFGS, there is the last score alone.
     loss_curve: list[float]
     validation_scores: list[float]
     validation_loss: float

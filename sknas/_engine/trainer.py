@@ -189,8 +189,11 @@ class Trainer:
                 return self._step_cost(architectures, n_rows)
 
             architectures = [jobs[i].architecture for i in positions]
+            # What does not step together is best given to as many workers.
+            together = settings[positions[0]].is_stochastic
+            max_children = self._model.max_children if together else 1
             stacks.append([])
-            for members in group(architectures, cost, self._model.max_children):
+            for members in group(architectures, cost, max_children):
                 # Those that the optimizer moves alike are made neighbours: see
                 # `StackedOptimizer`.
                 stacked = [positions[member] for member in members]

@@ -77,8 +77,10 @@ class NASMLPRegressor(NumberPredictions):
     weight_sharing : bool, default=False
         Whether children inherit the weights of earlier ones that had the same pair of
         adjacent layers (one-shot learning).
-    solver : {'adamw', 'adam', 'sgd'}, default='adamw'
+    solver : {'adamw', 'adam', 'sgd', 'lbfgs'}, default='adamw'
         Optimiser of the networks. ``'sgd'`` is gradient descent with momentum.
+        ``'lbfgs'`` takes all rows in every step: an epoch is an iteration, and learning
+        rates, batches, dropout and patience have no meaning for it.
     alpha : float or 'auto', default='auto'
         Weight decay. With ``solver='adamw'`` it is decoupled: each step shrinks the
         weights by ``alpha`` times the learning rate. With any other solver it is the

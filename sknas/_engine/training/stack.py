@@ -14,6 +14,7 @@ from sknas._budget import Budget
 from sknas._device import has_fast_bfloat16, single_thread
 from sknas._engine.grouping import cost_model
 from sknas._engine.jobs import (
+    NOT_FINITE,
     OptimizerState,
     Plateau,
     TrainingData,
@@ -23,6 +24,7 @@ from sknas._engine.jobs import (
 )
 from sknas._engine.network import StackedMLP
 from sknas._engine.training.adam import StackedAdam
+from sknas._engine.training.full_batch import train_full_batch
 from sknas._engine.training.optimizer import StackedOptimizer
 from sknas._engine.training.pace import Pace, Schedule
 from sknas._engine.training.rows import TrainingRows
@@ -85,6 +87,11 @@ def train_stack(
     """
     # The layers compute their gradients themselves: autograd has nothing to record.
     with torch.inference_mode(False), torch.no_grad(), single_thread():
+        if not jobs[0].own_settings(settings).is_stochastic:
+            return train_full_batch(
+                *(data, jobs, settings, device),
+                *(budget, is_cancelled, must_finish),
+            )
         training = _StackTraining(data, jobs, settings, seed, device)
         pace = Pace(training, budget, must_finish=must_finish)
         if not training.run(pace, is_cancelled):
@@ -285,7 +292,7 @@ class _StackTraining:
             child.loss_curve.append(loss)
             child.plateau = child.plateau.after(loss, child.settings.training_tol)
             if not all(map(math.isfinite, (loss, *validated))):
-                child.error = "a loss that is NaN or infinite"
+                child.error = NOT_FINITE
             if validation is None:
                 self._mark_best(child, n_iter)
                 continue
