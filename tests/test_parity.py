@@ -93,7 +93,7 @@ def test_every_attribute_of_theirs_is_there(theirs, ours, table, fast):
     X, y = table
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        fitted = theirs(max_iter=2, early_stopping=True).fit(X, y)
+        fitted = theirs(max_iter=2, early_stopping=True, random_state=0).fit(X, y)
     names = {name for name in vars(fitted) if name.endswith("_") and name[0] != "_"}
     names |= {item.name for item in ClassDoc(theirs)["Attributes"]}
     assert names <= set(_rows("Attributes"))

@@ -6,18 +6,38 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import unique_labels
 
 from sknas._base import BaseNASMLP
 from sknas._budget import Budget
 from sknas._interrupts import deferred_interrupts
 from sknas._random import SeedSource
-from sknas._sklearn import safe_indexing
+from sknas._sklearn import fit_context, safe_indexing
 from sknas._space.candidate import SETTINGS
 
 if TYPE_CHECKING:
+    from typing import Self
+
     from sknas._fit.continuation import Batch, Continuation
     from sknas._tasks.task import Task
+
+
+def _learns_by_batches(estimator: Any) -> bool:
+    """Tell whether the solver of an estimator takes one batch after the other.
+
+    Raises
+    ------
+    AttributeError
+        If it does not, as in `MLPClassifier`.
+    """
+    if estimator.solver == "lbfgs":
+        raise AttributeError(
+            "partial_fit is not available with solver='lbfgs', which sees all rows at "
+            "each step. Choose 'adamw', 'adam' or 'sgd'."
+        )
+    return True
 
 
 class BatchLearner(BaseNASMLP):
@@ -109,23 +129,114 @@ class BatchLearner(BaseNASMLP):
         )
 
 
-def learns_by_batches(estimator: Any) -> bool:
-    """Tell whether the solver of an estimator takes one batch after the other.
+class ClassLearner(BatchLearner):
+    """Learns classes, or several labels per row."""
 
-    Raises
-    ------
-    AttributeError
-        If it does not, as in `MLPClassifier`.
-    """
-    if estimator.solver == "lbfgs":
-        raise AttributeError(
-            "partial_fit is not available with solver='lbfgs', which sees all rows at "
-            "each step. Choose 'adamw', 'adam' or 'sgd'."
-        )
-    return True
+    @available_if(_learns_by_batches)
+    @fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(
+        self,
+        X: Any,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        classes: ArrayLike | None = None,
+    ) -> Self:
+        """Learn from one batch of rows after the other.
+
+        The first call is a `fit` to its batch, which should be a typical one: how
+        tables are encoded, the architecture and the temperature stay what they are
+        then. Each later call trains the networks for five epochs on its rows and,
+        beside them, on nine times as many earlier ones, so that these are not
+        forgotten; the optimiser goes on where it was. Up to 10,000 earlier rows, a
+        uniform sample that takes at most 64 MiB, are kept for that. After `fit`, which
+        keeps none, the first call continues the weights alone.
+
+        Parameters
+        ----------
+        X : array-like, sparse matrix or DataFrame of shape (n_samples, n_features)
+            Rows of the table.
+
+        y : array-like of shape (n_samples,) or (n_samples, n_labels)
+            Their labels, of which a batch need not have all.
+
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows, on one scale for all batches. None weights each by 1.
+
+        classes : array-like of shape (n_classes,), default=None
+            All labels that batches may have. Needed in the first call only.
+
+        Returns
+        -------
+        Self
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If `classes` are missing in the first call, or others in a later one; if y
+            has another label, or X other columns; if `class_weight` is ``'balanced'``;
+            if no network could be trained. The estimator is what it was before then.
+        """
+        labels = _first_classes(self, y, classes)
+        self._partial_fit(X, y, sample_weight, labels)
+        return self
+
+    def _continue_task(self, X: Any, y: Any, sample_weight: np.ndarray | None) -> Task:
+        return self._make_task(X, y, sample_weight, self.classes_)
 
 
-def first_classes(estimator: Any, y: Any, classes: Any) -> np.ndarray | None:
+class NumberLearner(BatchLearner):
+    """Learns numbers."""
+
+    @available_if(_learns_by_batches)
+    @fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(
+        self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> Self:
+        """Learn from one batch of rows after the other.
+
+        The first call is a `fit` to its batch, which should be a typical one: how
+        tables and targets are encoded and the architecture stay what they are then.
+        Each later call trains the networks for five epochs on its rows and, beside
+        them, on nine times as many earlier ones, so that these are not forgotten; the
+        optimiser goes on where it was. Up to 10,000 earlier rows, a uniform sample
+        that takes at most 64 MiB, are kept for that. After `fit`, which keeps none, the
+        first call continues the weights alone.
+
+        Parameters
+        ----------
+        X : array-like, sparse matrix or DataFrame of shape (n_samples, n_features)
+            Rows of the table.
+
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Finite numbers.
+
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows, on one scale for all batches. None weights each by 1.
+
+        Returns
+        -------
+        Self
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If X has other columns, or y another number of outputs, than in the first
+            call; if no network could be trained. The estimator is what it was before
+            then.
+        """
+        self._partial_fit(X, y, sample_weight)
+        return self
+
+    def _continue_task(self, X: Any, y: Any, sample_weight: np.ndarray | None) -> Task:
+        from sknas._tasks.regression import Regression
+
+        task = Regression.from_target(self, X, y, sample_weight)
+        return task.continued(self.target_scaler_)
+
+
+def _first_classes(estimator: Any, y: Any, classes: Any) -> np.ndarray | None:
     """Check the classes that are given to a call of `partial_fit`.
 
     Parameters

@@ -8,10 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.utils.metaestimators import available_if
 
 from sknas._base import BaseNASMLP
-from sknas._estimators.batches import first_classes, learns_by_batches
 from sknas._estimators.predictions import ClassPredictions
 from sknas._mlp_parameters import takes_mlp_parameters
 from sknas._search.strategies import SearchStrategy
@@ -260,6 +258,12 @@ class NASMLPClassifier(ClassPredictions):
     The method is that of section 4 and appendix A of [1]_; `sknas.PAPER_SETTINGS`
     holds the settings of its section 5.1, the defaults are ours.
 
+    Parameters of `MLPClassifier` that are not listed are taken as keywords too:
+    ``activation``, ``beta_1``, ``beta_2``, ``early_stopping``, ``epsilon``,
+    ``max_fun``, ``momentum``, ``nesterovs_momentum``, ``power_t``, ``shuffle`` and
+    ``tol``. They are among ``get_params`` once they were given.
+    :ref:`from_mlp_classifier` says what each does here.
+
     References
     ----------
     .. [1] F. Minutoli and M. Ciranni, "Neural Architecture Search: An overview".
@@ -398,55 +402,6 @@ class NASMLPClassifier(ClassPredictions):
         self._fit(X, y, sample_weight)
         return self
 
-    @available_if(learns_by_batches)
-    @fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(
-        self,
-        X: Any,
-        y: ArrayLike,
-        sample_weight: ArrayLike | None = None,
-        classes: ArrayLike | None = None,
-    ) -> NASMLPClassifier:
-        """Learn from one batch of rows after the other.
-
-        The first call is a `fit` to its batch, which should be a typical one: how
-        tables are encoded, the architecture and the temperature stay what they are
-        then. Each later call trains the networks for five epochs on its rows and,
-        beside them, on nine times as many earlier ones, so that these are not
-        forgotten; the optimiser goes on where it was. Up to 10,000 earlier rows, a
-        uniform sample that takes at most 64 MiB, are kept for that. After `fit`, which
-        keeps none, the first call continues the weights alone.
-
-        Parameters
-        ----------
-        X : array-like, sparse matrix or DataFrame of shape (n_samples, n_features)
-            Rows of the table.
-
-        y : array-like of shape (n_samples,) or (n_samples, n_labels)
-            Their labels, of which a batch need not have all.
-
-        sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the rows, on one scale for all batches. None weights each by 1.
-
-        classes : array-like of shape (n_classes,), default=None
-            All labels that batches may have. Needed in the first call only.
-
-        Returns
-        -------
-        NASMLPClassifier
-            The fitted estimator.
-
-        Raises
-        ------
-        ValueError
-            If `classes` are missing in the first call, or others in a later one; if y
-            has another label, or X other columns; if `class_weight` is ``'balanced'``;
-            if no network could be trained. The estimator is what it was before then.
-        """
-        labels = first_classes(self, y, classes)
-        self._partial_fit(X, y, sample_weight, labels)
-        return self
-
     def _make_task(
         self,
         X: Any,
@@ -467,6 +422,3 @@ class NASMLPClassifier(ClassPredictions):
                 f"{self.class_weight!r} instead. Give sample_weight to fit."
             )
         return Multilabel.from_target(self, X, y, sample_weight)
-
-    def _continue_task(self, X: Any, y: Any, sample_weight: np.ndarray | None) -> Task:
-        return self._make_task(X, y, sample_weight, self.classes_)

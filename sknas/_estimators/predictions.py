@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sklearn.base import ClassifierMixin, RegressorMixin
 
-from sknas._estimators.batches import BatchLearner
+from sknas._estimators.batches import ClassLearner, NumberLearner
 
 if TYPE_CHECKING:
     from sknas._fit.stages import FitResult
 
 
-class ClassPredictions(ClassifierMixin, BatchLearner):
+class ClassPredictions(ClassifierMixin, ClassLearner):
     """Predicts classes, or several labels per row, and their probabilities."""
 
     def __sklearn_tags__(self) -> Any:
@@ -88,7 +88,7 @@ class ClassPredictions(ClassifierMixin, BatchLearner):
         }
 
 
-class NumberPredictions(RegressorMixin, BatchLearner):
+class NumberPredictions(RegressorMixin, NumberLearner):
     """Predicts numbers."""
 
     def __sklearn_tags__(self) -> Any:

@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.utils.metaestimators import available_if
 
-from sknas._estimators.batches import learns_by_batches
 from sknas._estimators.predictions import NumberPredictions
 from sknas._mlp_parameters import takes_mlp_parameters
 from sknas._search.strategies import SearchStrategy
@@ -246,6 +244,12 @@ class NASMLPRegressor(NumberPredictions):
     networks minimise the squared error of the scaled target, and predictions do not
     leave the range of the targets seen in `fit`.
 
+    Parameters of `MLPRegressor` that are not listed are taken as keywords too:
+    ``activation``, ``beta_1``, ``beta_2``, ``early_stopping``, ``epsilon``,
+    ``max_fun``, ``momentum``, ``nesterovs_momentum``, ``power_t``, ``shuffle`` and
+    ``tol``. They are among ``get_params`` once they were given.
+    :ref:`from_mlp_classifier` says what each does here.
+
     References
     ----------
     .. [1] F. Minutoli and M. Ciranni, "Neural Architecture Search: An overview".
@@ -377,47 +381,6 @@ class NASMLPRegressor(NumberPredictions):
         self._fit(X, y, sample_weight)
         return self
 
-    @available_if(learns_by_batches)
-    @fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(
-        self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None
-    ) -> NASMLPRegressor:
-        """Learn from one batch of rows after the other.
-
-        The first call is a `fit` to its batch, which should be a typical one: how
-        tables and targets are encoded and the architecture stay what they are then.
-        Each later call trains the networks for five epochs on its rows and, beside
-        them, on nine times as many earlier ones, so that these are not forgotten; the
-        optimiser goes on where it was. Up to 10,000 earlier rows, a uniform sample
-        that takes at most 64 MiB, are kept for that. After `fit`, which keeps none, the
-        first call continues the weights alone.
-
-        Parameters
-        ----------
-        X : array-like, sparse matrix or DataFrame of shape (n_samples, n_features)
-            Rows of the table.
-
-        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-            Finite numbers.
-
-        sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the rows, on one scale for all batches. None weights each by 1.
-
-        Returns
-        -------
-        NASMLPRegressor
-            The fitted estimator.
-
-        Raises
-        ------
-        ValueError
-            If X has other columns, or y another number of outputs, than in the first
-            call; if no network could be trained. The estimator is what it was before
-            then.
-        """
-        self._partial_fit(X, y, sample_weight)
-        return self
-
     def _make_task(
         self,
         X: Any,
@@ -429,9 +392,3 @@ class NASMLPRegressor(NumberPredictions):
 
         del classes
         return Regression.from_target(self, X, y, sample_weight)
-
-    def _continue_task(self, X: Any, y: Any, sample_weight: np.ndarray | None) -> Task:
-        from sknas._tasks.regression import Regression
-
-        task = Regression.from_target(self, X, y, sample_weight)
-        return task.continued(self.target_scaler_)
