@@ -239,6 +239,7 @@ class BaseNASMLP(BaseEstimator):
     ) -> tuple[FitResult, Any]:
         """Validate everything, then run the stages."""
         with deferred_interrupts():
+            from sknas._fit.copies import merge_copies
             from sknas._fit.settings import read_settings
             from sknas._fit.stages import Fit
             from sknas._fit.validation import (
@@ -261,6 +262,11 @@ class BaseNASMLP(BaseEstimator):
             rows = positive_rows(self, task.sample_weight)
             X, table = safe_indexing(X, rows), safe_indexing(table, rows)
             task = task.restrict(rows)
+            weights = None if weights is None else weights[rows]
+        merged = merge_copies(table, task, weights)
+        if merged is not None:
+            rows, task = merged
+            X, table = safe_indexing(X, rows), safe_indexing(table, rows)
         seeds = SeedSource(self.random_state)
         fit = Fit(settings, table, X, task, seeds=seeds, budget=budget)
         return fit.run(), settings.device
