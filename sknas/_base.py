@@ -269,6 +269,7 @@ class BaseNASMLP(MLPParametersMixin):
     ) -> tuple[FitResult, Any]:
         """Validate everything, then run the stages."""
         with deferred_interrupts():
+            from sknas._fit.copies import merge_copies
             from sknas._fit.settings import read_settings
             from sknas._fit.stages import Fit
             from sknas._fit.validation import (
@@ -302,6 +303,11 @@ class BaseNASMLP(MLPParametersMixin):
             X, table = safe_indexing(X, rows), safe_indexing(table, rows)
             keeps_classes = classes is not None
             task = task.subset(rows) if keeps_classes else task.restrict(rows)
+            weights = None if weights is None else weights[rows]
+        merged = merge_copies(table, task, weights, keeps_classes=classes is not None)
+        if merged is not None:
+            rows, task = merged
+            X, table = safe_indexing(X, rows), safe_indexing(table, rows)
         seeds = SeedSource(self.random_state) if earlier is None else earlier.seeds
         fit = Fit(
             settings,

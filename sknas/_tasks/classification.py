@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import check_array, check_consistent_length, column_or_1d
-from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 
 from sknas._sklearn import safe_indexing
@@ -102,7 +101,9 @@ class Classification:
         else:
             codes = _positions(estimator, present, classes)[codes]
         if class_weight is not None:
-            of_classes = _weights_of_classes(class_weight, classes, y)
+            of_classes = _weights_of_classes(
+                class_weight, classes, codes, sample_weight
+            )
             given = 1.0 if sample_weight is None else sample_weight
             sample_weight = given * of_classes[codes]
         return cls(classes, codes.astype(np.int64, copy=False), sample_weight)
@@ -218,7 +219,10 @@ def _positions(estimator: Any, present: np.ndarray, classes: np.ndarray) -> np.n
 
 
 def _weights_of_classes(
-    class_weight: Mapping[Any, float] | str, classes: np.ndarray, y: np.ndarray
+    class_weight: Mapping[Any, float] | str,
+    classes: np.ndarray,
+    codes: np.ndarray,
+    sample_weight: np.ndarray | None,
 ) -> np.ndarray:
     """Return a weight for each class, 1 at most."""
     if isinstance(class_weight, Mapping):
@@ -233,7 +237,11 @@ def _weights_of_classes(
             )
         weights = np.array([class_weight.get(label, 1.0) for label in labels])
     else:
-        weights = compute_class_weight(class_weight, classes=classes, y=y)
+        # 'balanced': a row of weight 2 counts as two rows here too.
+        totals = np.bincount(codes, sample_weight, minlength=len(classes))
+        weights = np.zeros(len(classes))
+        shares = len(classes) * totals
+        np.divide(totals.sum(), shares, out=weights, where=totals > 0)
     if not (weights >= 0).all() or not np.isfinite(weights).all():
         raise ValueError(
             "class_weight must have no negative and no infinite value. Got "
