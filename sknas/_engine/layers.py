@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -72,6 +73,15 @@ ACTIVATIONS = {
         torch.sigmoid_, lambda g, h: _sigmoid_backward(g, h, grad_input=g)
     ),
 }
+
+
+def runs_of(names: Sequence[str]) -> Iterator[tuple[str, slice]]:
+    """Yield each name with the stretch of positions that it covers."""
+    start = 0
+    for name, group in itertools.groupby(names):
+        end = start + len(list(group))
+        yield name, slice(start, end)
+        start = end
 
 
 class HiddenForward:
