@@ -17,6 +17,8 @@ from sknas._random import SeedSource
 from sknas._search.strategies import STRATEGIES
 from sknas._sklearn import HasMethods, Interval, StrOptions, safe_indexing
 from sknas._space import Architecture
+from sknas._table.reading.tables import as_numpy
+from sknas._typing import Matrix
 
 # Everything that needs torch is imported by the methods that train, so that neither
 # importing this package nor predicting from a pickle pays for it.
@@ -169,7 +171,8 @@ class BaseNASMLP(BaseEstimator):
 
         The module holds all members of the ensemble, the calibration and, for tables of
         plain numbers, the preprocessing. For other tables it takes what
-        ``encoder_.transform(X)`` returns.
+        ``encoder_.transform(X)`` returns. It takes dense tensors, after a fit to a
+        sparse matrix too: ``torch.from_numpy(X[rows].toarray())``.
 
         Returns
         -------
@@ -247,6 +250,7 @@ class BaseNASMLP(BaseEstimator):
                 positive_rows,
             )
 
+        X, y, sample_weight = map(as_numpy, (X, y, sample_weight))
         # What is cheap to check comes first, and all of it before any training.
         settings = read_settings(
             self.get_params(deep=False), type(self).__name__, self._auto_decay
@@ -327,11 +331,12 @@ class BaseNASMLP(BaseEstimator):
         # The length of training that was chosen is the only one.
         return {**best, "max_iter": choice.max_iter, "epoch_fractions": (1.0,)}
 
-    def _encode(self, X: Any) -> np.ndarray:
+    def _encode(self, X: Any) -> Matrix:
         """Validate a table to predict for, and encode it."""
         from sknas._fit.validation import check_table
 
         check_is_fitted(self, "ensemble_")
-        X = check_table(self, X, reset=False, keeps_columns=self.encoder_.is_mixed)
-        encoded: np.ndarray = self.encoder_.encode(X)
+        keeps_columns = self.encoder_.is_mixed
+        X = check_table(self, as_numpy(X), reset=False, keeps_columns=keeps_columns)
+        encoded: Matrix = self.encoder_.encode(X)
         return encoded

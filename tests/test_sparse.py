@@ -144,10 +144,10 @@ def _settings(**changes):
         "n_rounds": 1,
         "n_architectures": 2,
         "search_epochs": 2,
-        "n_finalists": 1,
+        "n_finalists": 0,
         "n_splits": 1,
         "n_ensemble": 2,
-        "max_iter": 4,
+        "max_iter": 3,
         "layer_widths": (8, 16),
         "random_state": 0,
         **changes,
@@ -213,7 +213,7 @@ def test_rows_without_weight_are_as_good_as_none():
     np.testing.assert_array_equal(weighted.predict_proba(X), without.predict_proba(X))
 
 
-@pytest.mark.parametrize("encoding", ["auto", "piecewise", "scale", "passthrough"])
+@pytest.mark.parametrize("encoding", ["auto", "passthrough"])
 def test_a_regressor_learns_from_sparse_tables(encoding):
     X, _ = _counts(200)
     y = X[:, :3].sum(axis=1)
@@ -223,7 +223,7 @@ def test_a_regressor_learns_from_sparse_tables(encoding):
         y,
         NASMLPRegressor,
         encoding=encoding,
-        max_iter=30,
+        max_iter=20,
         n_architectures=1,
     )
     assert regressor.best_params_["encoding"] == encoding.replace("auto", "scale")
