@@ -17,7 +17,8 @@ from sknas._random import SeedSource
 from sknas._search.strategies import STRATEGIES
 from sknas._sklearn import HasMethods, Interval, StrOptions, safe_indexing
 from sknas._space import Architecture
-from sknas._space.candidate import SETTINGS
+from sknas._table.reading.tables import as_numpy
+from sknas._typing import Matrix
 
 # Everything that needs torch is imported by the methods that train, so that neither
 # importing this package nor predicting from a pickle pays for it.
@@ -175,7 +176,8 @@ class BaseNASMLP(MLPParametersMixin):
 
         The module holds all members of the ensemble, the calibration and, for tables of
         plain numbers, the preprocessing. For other tables it takes what
-        ``encoder_.transform(X)`` returns.
+        ``encoder_.transform(X)`` returns. It takes dense tensors, after a fit to a
+        sparse matrix too: ``torch.from_numpy(X[rows].toarray())``.
 
         Returns
         -------
@@ -277,10 +279,12 @@ class BaseNASMLP(MLPParametersMixin):
                 check_table,
                 check_weights,
                 positive_rows,
+                total_weight,
                 unit_of,
             )
             from sknas._fit.warm_start import FitRecord
 
+        X, y, sample_weight = map(as_numpy, (X, y, sample_weight))
         # What is cheap to check comes first, and all of it before any training.
         settings = read_settings(
             self.get_params(deep=False), type(self).__name__, self._auto_decay
@@ -301,12 +305,13 @@ class BaseNASMLP(MLPParametersMixin):
             # A row without weight is as good as none: it must not even be encoded.
             rows = positive_rows(self, task.sample_weight)
             X, table = safe_indexing(X, rows), safe_indexing(table, rows)
-            keeps_classes = classes is not None
-            task = task.subset(rows) if keeps_classes else task.restrict(rows)
+            task = task.restrict(rows) if classes is None else task.subset(rows)
             weights = None if weights is None else weights[rows]
         merged = merge_copies(table, task, weights, keeps_classes=classes is not None)
         if merged is not None:
-            rows, task = merged
+            rows, part = merged
+            unit *= total_weight(task) / total_weight(part)
+            task = part
             X, table = safe_indexing(X, rows), safe_indexing(table, rows)
         seeds = SeedSource(self.random_state) if earlier is None else earlier.seeds
         fit = Fit(
@@ -389,11 +394,12 @@ class BaseNASMLP(MLPParametersMixin):
         # The length of training that was chosen is the only one.
         return {**best, "max_iter": choice.max_iter, "epoch_fractions": (1.0,)}
 
-    def _encode(self, X: Any) -> np.ndarray:
+    def _encode(self, X: Any) -> Matrix:
         """Validate a table to predict for, and encode it."""
         from sknas._fit.validation import check_table
 
         check_is_fitted(self, "ensemble_")
-        X = check_table(self, X, reset=False, keeps_columns=self.encoder_.is_mixed)
-        encoded: np.ndarray = self.encoder_.encode(X)
+        keeps_columns = self.encoder_.is_mixed
+        X = check_table(self, as_numpy(X), reset=False, keeps_columns=keeps_columns)
+        encoded: Matrix = self.encoder_.encode(X)
         return encoded

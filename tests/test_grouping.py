@@ -99,3 +99,32 @@ def test_small_steps_have_one_thread_and_large_ones_several():
 def test_each_device_has_its_model():
     assert cost_model(torch.device("cpu")) is CPU
     assert cost_model(torch.device("cuda", 1)) is CUDA
+
+
+def test_a_sparse_table_costs_what_is_stored_and_the_weights():
+    model = dataclasses.replace(CPU, step=0, layer=0, kilounit=0, stored=20)
+    architectures = [Architecture((128, "relu"))]
+
+    def cost(**changes):
+        return model.cost(architectures, **{**SHAPE, "n_outputs": 1, **changes})
+
+    # 20 times 1/100 + 1/50 of the columns; the output layer has 128 weights.
+    sparse = cost(n_features=1000, n_rows=50, density=0.01)
+    assert sparse == pytest.approx(cost(n_features=600, n_rows=50))
+    # Never more than the dense form, and as much where that is what is computed with.
+    assert cost(density=0.9) == cost()
+    assert CUDA.cost(architectures, **SHAPE, density=0.01) == CUDA.cost(
+        architectures, **SHAPE
+    )
+
+
+@pytest.mark.parametrize("density", [1.0, 0.001])
+def test_stacks_of_wide_tables_have_bounded_weights(density):
+    shape = {"n_rows": 256, "n_features": 10_000, "density": density}
+    architectures = _draw_paper_space(100)
+    stacks, _ = _group(architectures, **shape)
+    assert (max(map(len, stacks)) > 1) is (density < 1)
+    for stack in stacks:
+        widths = [architectures[p].dense_layers[0][0] for p in stack]
+        # In the first layer, padding included; a child of 512 units has 5 million.
+        assert 10_000 * max(widths) * len(stack) <= 5_120_000

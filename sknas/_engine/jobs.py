@@ -12,7 +12,7 @@ import numpy as np
 from sknas._space import Architecture
 from sknas._space.candidate import Setting
 from sknas._tasks.outputs import OutputLoss
-from sknas._typing import Weights
+from sknas._typing import Matrix, Weights
 
 NOT_FINITE = "a loss that is NaN or infinite"
 # Strength of an L2 term, and the least improvement, as in `MLPClassifier`.
@@ -182,7 +182,7 @@ class TrainingSettings:
 class TrainingData:
     """An encoded table. Without validation rows nothing is measured or stopped early.
 
-    X : float32 array of shape (n_rows, n_features)
+    X : float32 array of shape (n_rows, n_features), or a csr_array of it
     y : array whose first axis is the rows, what ``output`` makes targets of
     sample_weight : array of shape (n_rows,) or None
         Factors of the rows' losses in training, relative to their mean.
@@ -190,14 +190,26 @@ class TrainingData:
         Weights of the validation rows in the means of losses and scores.
     """
 
-    X: np.ndarray
+    X: Matrix
     y: np.ndarray
     # Makes targets of y, and losses and gradients of logits and targets.
     output: OutputLoss
-    X_validation: np.ndarray | None = None
+    X_validation: Matrix | None = None
     y_validation: np.ndarray | None = None
     sample_weight: np.ndarray | None = None
     sample_weight_validation: np.ndarray | None = None
+
+    @property
+    def n_rows(self) -> int:
+        """How many rows there are to train on."""
+        return int(self.X.shape[0])
+
+    @property
+    def density(self) -> float:
+        """Share of the values that are stored: 1 of a dense table."""
+        if isinstance(self.X, np.ndarray):
+            return 1.0
+        return float(self.X.nnz / max(math.prod(self.X.shape), 1))
 
 
 @dataclass(frozen=True)

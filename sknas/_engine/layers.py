@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -74,6 +75,15 @@ ACTIVATIONS = {
     ),
     "identity": Activation(lambda z: z, lambda g, _: g),
 }
+
+
+def runs_of(names: Sequence[str]) -> Iterator[tuple[str, slice]]:
+    """Yield each name with the stretch of positions that it covers."""
+    start = 0
+    for name, group in itertools.groupby(names):
+        end = start + len(list(group))
+        yield name, slice(start, end)
+        start = end
 
 
 class HiddenForward:

@@ -26,6 +26,13 @@ from sknas._engine.layers import (
     HiddenLayer,
     OutputForward,
     OutputLayer,
+    runs_of,
+)
+from sknas._engine.sparse import (
+    SparseBatch,
+    SparseHiddenLayer,
+    SparseRows,
+    first_layer,
 )
 from sknas._space import Architecture
 from sknas._typing import Weights
@@ -49,20 +56,28 @@ class Batch:
         Whose parameters are read, and whose gradients are written.
     n_rows : int
         Rows of a batch.
+    is_sparse : bool, default=False
+        Whether the first layer reads a `SparseBatch`.
 
     Attributes
     ----------
-    X : Tensor of shape (1, n_rows, n_features)
+    X : Tensor of shape (1, n_rows, n_features), or SparseBatch
         The batch itself, to be filled; every child sees the same.
     masks : DropoutMasks
         Of the hidden layers.
     """
 
-    def __init__(self, network: StackedMLP, n_rows: int) -> None:
-        n_children, widths = network.n_children, network.widths
+    def __init__(
+        self, network: StackedMLP, n_rows: int, *, is_sparse: bool = False
+    ) -> None:
+        widths = network.widths
         self.n_rows = n_rows
         self._gradients, self._padding = network.gradients, network.padding
-        self.X = network.parameters.new_empty((1, n_rows, widths[0]))
+        self.X: Tensor | SparseBatch
+        if is_sparse:
+            self.X = SparseBatch(n_rows)
+        else:
+            self.X = network.parameters.new_empty((1, n_rows, widths[0]))
         self.masks = DropoutMasks(
             network.dropout_seeds,
             widths[1:-1],
@@ -70,34 +85,48 @@ class Batch:
             n_rows=n_rows,
             dropout=network.dropout,
         )
+        weights = list(zip(network.weights, network.biases, strict=True))
+        gradients = list(zip(*network.views(network.gradients), strict=True))
+        self._hidden_layers = self._make_hidden_layers(network, weights, gradients)
+        last = self._hidden_layers[-1]
+        self._output_layer = OutputLayer(
+            last.output,
+            weights[-1],
+            input_gradient=last.gradient,
+            gradients=gradients[-1],
+        )
+
+    def _make_hidden_layers(
+        self,
+        network: StackedMLP,
+        weights: Sequence[tuple[Tensor, Tensor]],
+        gradients: Sequence[tuple[Tensor, Tensor]],
+    ) -> list[HiddenLayer]:
         # Each layer reads the output of the layer before it, and writes the loss's
         # gradient with respect to that output into a buffer of that layer. The first
         # layer reads the batch, (n_children, n_rows, n_features) without copies, and
         # needs no such gradient.
-        layer_input, input_gradient = self.X.expand(n_children, -1, -1), None
-        weights = list(zip(network.weights, network.biases, strict=True))
-        gradients = list(zip(*network.views(network.gradients), strict=True))
-        self._hidden_layers: list[HiddenLayer] = []
+        layers: list[HiddenLayer] = []
         for layer, activations in enumerate(network.activation_runs):
+            buffers = weights[layer], activations, self.masks[layer]
+            if not layers and isinstance(self.X, SparseBatch):
+                first = SparseHiddenLayer(self.X, *buffers, gradients=gradients[0])
+                layers.append(first)
+                continue
             multiplies_rounded = layer in network.bfloat16_layers
             layer_class = BFloat16HiddenLayer if multiplies_rounded else HiddenLayer
             hidden_layer = layer_class(
-                layer_input,
-                weights[layer],
-                activations,
-                self.masks[layer],
-                input_gradient=input_gradient,
+                layers[-1].output if layers else self._expanded(network),
+                *buffers,
+                input_gradient=layers[-1].gradient if layers else None,
                 gradients=gradients[layer],
             )
-            self._hidden_layers.append(hidden_layer)
-            layer_input, input_gradient = hidden_layer.output, hidden_layer.gradient
-        assert input_gradient is not None
-        self._output_layer = OutputLayer(
-            layer_input,
-            weights[-1],
-            input_gradient=input_gradient,
-            gradients=gradients[-1],
-        )
+            layers.append(hidden_layer)
+        return layers
+
+    def _expanded(self, network: StackedMLP) -> Tensor:
+        assert isinstance(self.X, Tensor)
+        return self.X.expand(network.n_children, -1, -1)
 
     @property
     def logits(self) -> Tensor:
@@ -200,7 +229,7 @@ class StackedMLP:
             )
         ]
         self.activation_runs = [
-            list(_runs([name for _, name in column]))
+            list(runs_of([name for _, name in column]))
             for column in zip(
                 *(a.dense_layers for a in self.architectures), strict=True
             )
@@ -387,12 +416,12 @@ class StackedMLP:
                 biases.copy_(old_biases)
         return result
 
-    def logits(self, X: Tensor) -> Tensor:
+    def logits(self, X: Tensor | SparseRows) -> Tensor:
         """Compute logits without dropout, with 32 bits, in chunks of bounded size.
 
         Parameters
         ----------
-        X : Tensor of shape (n_rows, n_features)
+        X : Tensor or SparseRows of shape (n_rows, n_features)
             Rows, the same for every child.
 
         Returns
@@ -400,28 +429,26 @@ class StackedMLP:
         Tensor of shape (n_children, n_outputs, n_rows)
             Pre-activations of the output layer.
         """
-        chunks = []
-        for chunk in torch.split(X, _CHUNK):
-            # A copy: products may differ in their last bits with how an array is
+        if isinstance(X, SparseRows):
+            batches = X.batches(_CHUNK)
+        else:
+            # Copies: products may differ in their last bits with how an array is
             # aligned, and a table that workers share is not aligned like one's own.
-            hidden = chunk.clone().expand(self.n_children, -1, -1)
+            batches = (chunk.clone() for chunk in torch.split(X, _CHUNK))
+        layers = list(
             # Hidden layers only: `activation_runs` is one shorter than the others.
-            for runs, *weights in zip(
-                self.activation_runs, self.weights, self.biases, strict=False
-            ):
-                layer = HiddenForward(hidden, (weights[0], weights[1]), runs)
+            zip(self.weights, self.biases, self.activation_runs, strict=False)
+        )
+        chunks = []
+        for batch in batches:
+            weights, biases, runs = layers[0]
+            layer = first_layer(batch, (weights, biases), runs)
+            layer.forward()
+            for weights, biases, runs in layers[1:]:
+                layer = HiddenForward(layer.output, (weights, biases), runs)
                 layer.forward()
-                hidden = layer.output
-            output_layer = OutputForward(hidden, (self.weights[-1], self.biases[-1]))
+            last = self.weights[-1], self.biases[-1]
+            output_layer = OutputForward(layer.output, last)
             output_layer.forward()
             chunks.append(output_layer.logits)
         return torch.cat(chunks, dim=2)
-
-
-def _runs(names: Sequence[str]) -> Iterator[tuple[str, slice]]:
-    """Yield each name with the stretch of positions that it covers."""
-    start = 0
-    for name, group in itertools.groupby(names):
-        end = start + len(list(group))
-        yield name, slice(start, end)
-        start = end

@@ -179,7 +179,7 @@ class Trainer:
         stacks: list[list[_Stack]] = []
         for key in dict.fromkeys(keys):
             positions = [i for i, other in enumerate(keys) if other == key]
-            n_rows = len(self.folds[key[0]].X)
+            n_rows = self.folds[key[0]].n_rows
             n_batch_rows = settings[positions[0]].n_batch_rows(n_rows)
 
             # The default binds the batch size of this key, not that of a later one.
@@ -217,6 +217,7 @@ class Trainer:
             n_rows=n_rows,
             n_features=self.folds[0].X.shape[1],
             n_outputs=self.folds[0].output.n_outputs,
+            density=self.folds[0].density,
         )
 
     def _run(
@@ -294,7 +295,7 @@ class Trainer:
             "n_jobs.",
         )
         return StackOutcome(
-            [untrained(job, len(self.folds[job.fold].X), WORKER_KILLED) for job in jobs]
+            [untrained(job, self.folds[job.fold].n_rows, WORKER_KILLED) for job in jobs]
         )
 
     def _warn_of_memory(self, n_children: int, outcome: StackOutcome) -> None:
@@ -356,7 +357,7 @@ def train_within_memory(
     if task.device.type == "cuda":
         torch.cuda.empty_cache()
     if len(jobs) == 1:
-        n_rows = len(task.data.X)
+        n_rows = task.data.n_rows
         return StackOutcome([untrained(jobs[0], n_rows, OUT_OF_MEMORY)])
     # Both halves must finish: if one came back empty, results and jobs would no longer
     # correspond.

@@ -16,6 +16,7 @@ from sknas._interrupts import deferred_interrupts
 from sknas._random import SeedSource
 from sknas._sklearn import fit_context, safe_indexing
 from sknas._space.candidate import SETTINGS
+from sknas._table.reading.tables import as_numpy
 
 if TYPE_CHECKING:
     from typing import Self
@@ -90,6 +91,7 @@ class BatchLearner(BaseNASMLP):
         from sknas._fit.continuation import Batch
         from sknas._fit.validation import check_table, check_weights, unit_of
 
+        X, y, sample_weight = map(as_numpy, (X, y, sample_weight))
         X = check_table(self, X, reset=False, keeps_columns=self.encoder_.is_mixed)
         weights = check_weights(X, sample_weight)
         unit = unit_of(weights)
@@ -177,7 +179,7 @@ class ClassLearner(BatchLearner):
             has another label, or X other columns; if `class_weight` is ``'balanced'``;
             if no network could be trained. The estimator is what it was before then.
         """
-        labels = _first_classes(self, y, classes)
+        labels = _first_classes(self, y, as_numpy(classes))
         self._partial_fit(X, y, sample_weight, labels)
         return self
 

@@ -8,6 +8,7 @@ import numpy as np
 from sklearn.base import ClassifierMixin, RegressorMixin
 
 from sknas._estimators.batches import ClassLearner, NumberLearner
+from sknas._table.reading.tables import as_numpy
 
 if TYPE_CHECKING:
     from sknas._fit.stages import FitResult
@@ -75,6 +76,27 @@ class ClassPredictions(ClassifierMixin, ClassLearner):
         # Of each label, there are logarithms for no and for yes.
         return log_p[..., 1] if log_p.ndim == 3 else log_p
 
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Return the accuracy of `predict`.
+
+        Parameters
+        ----------
+        X : array-like, sparse matrix or DataFrame of shape (n_samples, n_features)
+            A table with the columns of `fit`.
+        y : array-like of shape (n_samples,) or (n_samples, n_labels)
+            True labels.
+        sample_weight : array-like of shape (n_samples,), optional
+            Weights of the rows.
+
+        Returns
+        -------
+        float
+            The share of rows whose labels are all predicted.
+        """
+        # scikit-learn compares y with predictions, which are numpy's.
+        score: float = super().score(X, as_numpy(y), as_numpy(sample_weight))
+        return score
+
     def _log_probabilities(self, X: Any) -> np.ndarray:
         encoded = self._encode(X)
         log_probabilities: np.ndarray = self.ensemble_.predict_log_proba(encoded)
@@ -113,3 +135,24 @@ class NumberPredictions(RegressorMixin, NumberLearner):
         scaled = self.ensemble_.predict(encoded)
         numbers: np.ndarray = self.target_scaler_.inverse_transform(scaled)
         return numbers[:, 0] if numbers.shape[1] == 1 else numbers
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Return the coefficient of determination of `predict`.
+
+        Parameters
+        ----------
+        X : array-like, sparse matrix or DataFrame of shape (n_samples, n_features)
+            A table with the columns of `fit`.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            True numbers.
+        sample_weight : array-like of shape (n_samples,), optional
+            Weights of the rows.
+
+        Returns
+        -------
+        float
+            1 at best; the mean over the outputs.
+        """
+        # scikit-learn compares y with predictions, which are numpy's.
+        score: float = super().score(X, as_numpy(y), as_numpy(sample_weight))
+        return score

@@ -33,7 +33,11 @@ _N_BLOCKS = 16
 
 
 def merge_copies(
-    X: Any, task: Task, sample_weight: np.ndarray | None
+    X: Any,
+    task: Task,
+    sample_weight: np.ndarray | None,
+    *,
+    keeps_classes: bool = False,
 ) -> tuple[np.ndarray, Task] | None:
     """Merge rows that are equal in every column and in the target.
 
@@ -46,6 +50,8 @@ def merge_copies(
     sample_weight : ndarray of shape (n_rows,) or None
         The weights that the user gave, all above 0. Where they are multiples of the
         least one, a row counts as so many copies of itself.
+    keeps_classes : bool, default=False
+        Whether the task keeps classes that no row has.
 
     Returns
     -------
@@ -72,8 +78,8 @@ def merge_copies(
         of_all = np.zeros(len(groups))
         of_all[rows] = of_rows
     # Every task is a dataclass.
-    merged = replace(cast("Any", task), sample_weight=of_all).restrict(rows)
-    return rows, merged
+    merged: Task = replace(cast("Any", task), sample_weight=of_all)
+    return rows, merged.subset(rows) if keeps_classes else merged.restrict(rows)
 
 
 def _repetitions(sample_weight: np.ndarray | None, n_rows: int) -> np.ndarray:

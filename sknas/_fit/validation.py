@@ -106,6 +106,12 @@ def unit_of(weights: np.ndarray | None) -> float:
     return 1.0 if weights is None else float(weights.max())
 
 
+def total_weight(task: Task) -> float:
+    """Return the sum of the rows' weights, 1 each where there are none."""
+    weights = task.sample_weight
+    return float(task.n_rows if weights is None else weights.sum())
+
+
 def positive_rows(estimator: Any, weights: np.ndarray) -> np.ndarray:
     """Return the positions of the rows that have a weight above 0.
 

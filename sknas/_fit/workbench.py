@@ -16,6 +16,7 @@ from sknas._engine.jobs import TrainingData, TrainingSettings
 from sknas._engine.trainer import Trainer
 from sknas._sklearn import safe_indexing
 from sknas._table.encoder import TableEncoder
+from sknas._table.sparse import stays_sparse
 from sknas._tasks.task import Task
 
 # Share of the time that the encoding may take. A table that would take longer is
@@ -154,7 +155,11 @@ def affordable_rows(
         warnings.simplefilter("ignore")
         of_probed = task.subset(probed)
         table = encoder.fit_table(
-            safe_indexing(X, probed), of_probed.y, _relative(of_probed.sample_weight)
+            safe_indexing(X, probed),
+            of_probed.y,
+            _relative(of_probed.sample_weight),
+            # As the whole table, though few rows of it may be worth making dense.
+            keeps_sparse=stays_sparse(X),
         )
     table.all_rows()
     # Step 2: take as many, in the order of the permutation, as there is time for.

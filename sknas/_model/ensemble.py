@@ -9,7 +9,7 @@ import numpy as np
 
 from sknas._model.activations import HIDDEN, LOG_PROBABILITIES
 from sknas._space import Architecture
-from sknas._typing import Weights
+from sknas._typing import Matrix, Weights
 
 # Rows passed through a network at once: what lies between one layer and the next
 # stays in the cache, and the memory is bounded.
@@ -76,7 +76,7 @@ class _Stack:
             ]
             yield Member(self.architecture, layers, weight, self.columns)
 
-    def logits(self, X: np.ndarray) -> np.ndarray:
+    def logits(self, X: Matrix) -> np.ndarray:
         """Return pre-activations of the output, (n_members, n_rows, n_outputs)."""
         hidden = X if self.columns is None else X[:, self.columns]
         names = [name for _, name in self.architecture.dense_layers]
@@ -85,7 +85,7 @@ class _Stack:
         ):
             if layer:
                 HIDDEN[names[layer - 1]](hidden)
-            hidden = np.matmul(hidden, coefs)
+            hidden = _product(hidden, coefs)
             hidden += biases[:, None]
         return hidden
 
@@ -135,12 +135,12 @@ class FittedEnsemble:
     def members(self) -> list[Member]:
         return [member for stack in self._stacks for member in stack.members()]
 
-    def predict(self, X: np.ndarray) -> np.ndarray:
+    def predict(self, X: Matrix) -> np.ndarray:
         """Average the numbers that the members predict.
 
         Parameters
         ----------
-        X : ndarray of shape (n_rows, n_columns)
+        X : ndarray or csr_array of shape (n_rows, n_columns)
             The encoded table.
 
         Returns
@@ -150,12 +150,12 @@ class FittedEnsemble:
         """
         return _by_chunks(self._average_numbers, X)
 
-    def predict_log_proba(self, X: np.ndarray) -> np.ndarray:
+    def predict_log_proba(self, X: Matrix) -> np.ndarray:
         """Average the members' probabilities and calibrate the average.
 
         Parameters
         ----------
-        X : ndarray of shape (n_rows, n_columns)
+        X : ndarray or csr_array of shape (n_rows, n_columns)
             The encoded table.
 
         Returns
@@ -166,12 +166,12 @@ class FittedEnsemble:
         """
         return _by_chunks(self._average_probabilities, X)
 
-    def _average_numbers(self, X: np.ndarray) -> np.ndarray:
+    def _average_numbers(self, X: Matrix) -> np.ndarray:
         numbers = np.concatenate([stack.logits(X) for stack in self._stacks])
         average: np.ndarray = np.average(numbers, axis=0, weights=self._weights())
         return average
 
-    def _average_probabilities(self, X: np.ndarray) -> np.ndarray:
+    def _average_probabilities(self, X: Matrix) -> np.ndarray:
         log_probabilities = LOG_PROBABILITIES[self.out_activation]
         # Shape (n_members, n_rows, n_classes), as far as it goes.
         of_stacks = [log_probabilities(stack.logits(X)) for stack in self._stacks]
@@ -194,14 +194,20 @@ class FittedEnsemble:
         return np.concatenate([stack.weights for stack in self._stacks])
 
 
-def _by_chunks(
-    predict: Callable[[np.ndarray], np.ndarray], X: np.ndarray
-) -> np.ndarray:
+def _product(hidden: Matrix, coefs: np.ndarray) -> np.ndarray:
+    """Multiply by weights of shape (n_members, n_in, n_out); a table may be sparse."""
+    if isinstance(hidden, np.ndarray):
+        product: np.ndarray = np.matmul(hidden, coefs)
+        return product
+    return np.stack([hidden @ of_member for of_member in coefs])
+
+
+def _by_chunks(predict: Callable[[Matrix], np.ndarray], X: Matrix) -> np.ndarray:
     """Predict a bounded number of rows at a time."""
     return np.concatenate(
         [
             predict(X[start : start + _CHUNK])
-            for start in range(0, max(len(X), 1), _CHUNK)
+            for start in range(0, max(X.shape[0], 1), _CHUNK)
         ]
     )
 

@@ -7,6 +7,7 @@ from copy import copy
 import numpy as np
 
 from sknas._table.targets import TargetMeans
+from sknas._typing import Matrix
 
 
 class EncodedTable:
@@ -18,8 +19,9 @@ class EncodedTable:
 
     Parameters
     ----------
-    encoded : ndarray of shape (n_rows, n_features)
-        The last columns are filled with means. The object keeps and uses it.
+    encoded : ndarray or csr_array of shape (n_rows, n_features)
+        The last columns are filled with means, for which it must be dense. The object
+        keeps and uses it.
     codes : ndarray of shape (n_rows, n_large_columns), optional
         Categories of the columns of many categories.
     y : ndarray of shape (n_rows,) or (n_rows, n_targets), optional
@@ -32,7 +34,7 @@ class EncodedTable:
 
     def __init__(
         self,
-        encoded: np.ndarray,
+        encoded: Matrix,
         codes: np.ndarray | None = None,
         y: np.ndarray | None = None,
         means: TargetMeans | None = None,
@@ -51,19 +53,19 @@ class EncodedTable:
     @property
     def n_rows(self) -> int:
         """Number of rows."""
-        return len(self._encoded)
+        return int(self._encoded.shape[0])
 
     @property
     def n_features(self) -> int:
         """Number of encoded columns."""
         return int(self._encoded.shape[1])
 
-    def all_rows(self) -> np.ndarray:
+    def all_rows(self) -> Matrix:
         """Return all rows, for training.
 
         Returns
         -------
-        ndarray of shape (n_rows, n_features)
+        ndarray or csr_array of shape (n_rows, n_features)
             Not a copy, so not to be written to. Means are those of other rows: no row's
             target shows in its own columns.
         """
@@ -71,7 +73,7 @@ class EncodedTable:
 
     def fold(
         self, rows: np.ndarray, validation_rows: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
+    ) -> tuple[Matrix, Matrix]:
         """Return training and validation rows, means learned from the former alone.
 
         Parameters
@@ -83,9 +85,9 @@ class EncodedTable:
 
         Returns
         -------
-        X : ndarray of shape (n, n_features)
+        X : ndarray or csr_array of shape (n, n_features)
             A copy. Means are those of other training rows.
-        X_validation : ndarray of shape (m, n_features)
+        X_validation : ndarray or csr_array of shape (m, n_features)
             A copy. Means are those of all training rows.
         """
         # Copies of the rows once; the last columns are then written over.

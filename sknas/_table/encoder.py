@@ -17,7 +17,9 @@ from sknas._table.encoded import EncodedTable
 from sknas._table.numbers import NumberEncoder, RampEncoder
 from sknas._table.reading.table_reader import TableReader
 from sknas._table.reading.tables import as_float64
+from sknas._table.sparse import SparseNumberEncoder, as_csr, stays_sparse
 from sknas._table.targets import N_PARTS, TargetMeans
+from sknas._typing import Matrix
 
 # Encoded numbers computed at once: what lies between one operation and the next stays
 # in the cache of a core.
@@ -38,6 +40,8 @@ class TableEncoder(TransformerMixin, BaseEstimator):
     being a category. Of a column of more than 64, the rarest share one, and the means
     of the target among the rows of each category are added (`TargetMeans`). A category
     that ``fit`` has not seen is all zeros, or counts as rare where there are rare ones.
+    A large sparse matrix stays sparse (`SparseNumberEncoder`), a small one is encoded
+    as a dense table.
 
     Parameters
     ----------
@@ -115,7 +119,8 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         TableEncoder
             Itself.
         """
-        self._learn(X, _as_target(y), _as_weight(sample_weight))
+        target, weight = _as_target(y), _as_weight(sample_weight)
+        self._learn(X, target, weight, stays_sparse(X))
         return self
 
     def fit_table(
@@ -123,6 +128,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         X: Any,
         y: np.ndarray | None = None,
         sample_weight: np.ndarray | None = None,
+        keeps_sparse: bool | None = None,
     ) -> EncodedTable:
         """Learn from a table and encode it, for training on any of its rows.
 
@@ -134,6 +140,8 @@ class TableEncoder(TransformerMixin, BaseEstimator):
             As for `fit`.
         sample_weight : ndarray of shape (n_rows,), optional
             As for `fit`.
+        keeps_sparse : bool, optional
+            Whether a sparse table is kept sparse, by default what `stays_sparse` says.
 
         Returns
         -------
@@ -145,7 +153,9 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         TypeError, ValueError
             If a column holds neither numbers, nor dates, nor categories.
         """
-        return self._fit_table(X, y, sample_weight, np.float32)
+        if keeps_sparse is None:
+            keeps_sparse = stays_sparse(X)
+        return self._fit_table(X, y, sample_weight, np.float32, keeps_sparse)
 
     def fit_transform(
         self,
@@ -153,7 +163,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         y: np.ndarray | None = None,
         sample_weight: np.ndarray | None = None,
         dtype: npt.DTypeLike = np.float64,
-    ) -> np.ndarray:
+    ) -> Matrix:
         """Learn from a table and encode it.
 
         What is known of the target from a category comes from other rows here, so that
@@ -172,12 +182,14 @@ class TableEncoder(TransformerMixin, BaseEstimator):
 
         Returns
         -------
-        ndarray of shape (n_rows, n_features_out_)
-            Finite numbers; a DataFrame if `set_output` says so.
+        ndarray or csr_array of shape (n_rows, n_features_out_)
+            Finite numbers; a DataFrame if `set_output` says so. Sparse if the table of
+            ``fit`` was kept so; a DataFrame of it is refused.
         """
-        return self._fit_table(X, y, sample_weight, dtype).all_rows()
+        keeps_sparse = stays_sparse(X)
+        return self._fit_table(X, y, sample_weight, dtype, keeps_sparse).all_rows()
 
-    def transform(self, X: Any, dtype: npt.DTypeLike = np.float64) -> np.ndarray:
+    def transform(self, X: Any, dtype: npt.DTypeLike = np.float64) -> Matrix:
         """Check that a table has the columns of ``fit``, and encode it.
 
         Parameters
@@ -189,8 +201,9 @@ class TableEncoder(TransformerMixin, BaseEstimator):
 
         Returns
         -------
-        ndarray of shape (n_rows, n_features_out_)
-            Finite numbers; a DataFrame if `set_output` says so.
+        ndarray or csr_array of shape (n_rows, n_features_out_)
+            Finite numbers; a DataFrame if `set_output` says so. Sparse if the table of
+            ``fit`` was kept so; a DataFrame of it is refused.
 
         Raises
         ------
@@ -201,8 +214,8 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         X = validate_data(self, X, reset=False, skip_check_array=True)
         return self.encode(X, dtype)
 
-    def encode(self, X: Any, dtype: npt.DTypeLike = np.float64) -> np.ndarray:
-        """Encode a validated table, always as an array.
+    def encode(self, X: Any, dtype: npt.DTypeLike = np.float64) -> Matrix:
+        """Encode a validated table, never as a DataFrame.
 
         Parameters
         ----------
@@ -213,7 +226,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
 
         Returns
         -------
-        ndarray of shape (n_rows, n_features_out_)
+        ndarray or csr_array of shape (n_rows, n_features_out_)
             Finite numbers.
 
         Raises
@@ -222,6 +235,8 @@ class TableEncoder(TransformerMixin, BaseEstimator):
             If a column holds something else than in ``fit``.
         """
         numbers, texts = self.reader_.read(X)
+        if isinstance(self.numbers_, SparseNumberEncoder):
+            return self.numbers_.transform_sparse(as_csr(numbers), dtype)
         if self.categories_ is None or texts is None:
             return self._encode(numbers, None, dtype)
         codes = self.categories_.encode(texts)
@@ -298,10 +313,13 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         y: np.ndarray | None,
         sample_weight: np.ndarray | None,
         dtype: npt.DTypeLike,
+        keeps_sparse: bool,
     ) -> EncodedTable:
         y, sample_weight = _as_target(y), _as_weight(sample_weight)
         # What was read in order to learn is encoded, not read again.
-        numbers, codes = self._learn(X, y, sample_weight)
+        numbers, codes = self._learn(X, y, sample_weight, keeps_sparse)
+        if isinstance(self.numbers_, SparseNumberEncoder):
+            return EncodedTable(self.numbers_.transform_sparse(numbers, dtype))
         encoded = self._encode(numbers, codes, dtype)
         if self.categories_ is None or codes is None:
             return EncodedTable(encoded)
@@ -309,15 +327,22 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         return EncodedTable(encoded, large, y, self.means_, sample_weight)
 
     def _learn(
-        self, X: Any, y: np.ndarray | None, sample_weight: np.ndarray | None
-    ) -> tuple[np.ndarray | None, np.ndarray | None]:
+        self,
+        X: Any,
+        y: np.ndarray | None,
+        sample_weight: np.ndarray | None,
+        keeps_sparse: bool,
+    ) -> tuple[Any, np.ndarray | None]:
         """Learn everything; return the numbers of the table and its codes."""
         validate_data(self, X, skip_check_array=True)
         self.reader_ = TableReader()
         self.numbers_ = self.categories_ = self.means_ = None
         numbers, texts = self.reader_.fit(X)
         codes = None
-        if numbers is not None:
+        if numbers is not None and keeps_sparse:
+            numbers = as_csr(numbers)
+            self.numbers_ = SparseNumberEncoder(self.encoding).fit_sparse(numbers)
+        elif numbers is not None:
             numbers = as_float64(numbers)
             self.numbers_ = NumberEncoder(self.encoding).fit(
                 numbers, self.reader_.n_whole, self.reader_.date_columns

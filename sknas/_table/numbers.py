@@ -109,9 +109,7 @@ class SmoothClipScaler:
             If a value is infinite.
         """
         assert_all_finite(X, allow_nan=True, input_name="X")
-        learned = np.array(
-            _learn_columns(X, lambda values, _: _center_and_scale(values))
-        )
+        learned = np.array(_learn_columns(X, lambda values, _: _scaling_of(values)))
         self.center_, self.scale_ = learned.T
         # A column is scaled by one subtraction and one multiplication.
         self.factor_ = inverse_of(self.scale_)
@@ -132,8 +130,10 @@ class SmoothClipScaler:
         """
         return self._squeeze(X, self.center_, self.factor_)
 
-    def transform_column(self, values: np.ndarray, position: int) -> np.ndarray:
-        """Scale and squeeze values of one column, as `transform` does."""
+    def transform_column(
+        self, values: np.ndarray, position: int | np.ndarray
+    ) -> np.ndarray:
+        """Scale and squeeze values of a column, or of a column each, as `transform`."""
         return self._squeeze(values, self.center_[position], self.factor_[position])
 
     @staticmethod
@@ -163,7 +163,12 @@ def inverse_of(scale: np.ndarray) -> np.ndarray:
     return inverse
 
 
-def _center_and_scale(present: np.ndarray) -> tuple[tuple[float, float], bool]:
+def center_and_scale(present: np.ndarray) -> tuple[float, float]:
+    """Return median and range of a column's present values."""
+    return _scaling_of(present)[0]
+
+
+def _scaling_of(present: np.ndarray) -> tuple[tuple[float, float], bool]:
     """Return median and range, and whether a sample is enough to tell them."""
     if not len(present):
         return (0.0, np.inf), False

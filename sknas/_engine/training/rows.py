@@ -10,6 +10,8 @@ from torch import Tensor
 
 from sknas._engine.jobs import TrainingData
 from sknas._engine.network import StackedMLP
+from sknas._engine.sparse import SparseBatch, SparseRows
+from sknas._typing import Matrix
 
 
 class TrainingRows:
@@ -27,7 +29,7 @@ class TrainingRows:
 
     Attributes
     ----------
-    X : Tensor of shape (n_rows, n_features)
+    X : Tensor or SparseRows of shape (n_rows, n_features)
         Encoded rows to train on.
     targets : Tensor of shape (n_outputs, n_rows)
         What the outputs should become; rows last.
@@ -41,7 +43,7 @@ class TrainingRows:
         self, data: TrainingData, smoothing: Sequence[float], device: torch.device
     ) -> None:
         self._output = data.output
-        self.X = torch.from_numpy(data.X).to(device)
+        self.X = _on_device(data.X, device)
         self.targets = data.output.targets(data.y).to(device)
         # t becomes (1 - share) t + share * uniform; if children differ, in each step.
         shares = set(smoothing)
@@ -52,9 +54,10 @@ class TrainingRows:
         self.weights = _weights(data.sample_weight, device)
         if self.weights is not None:
             self.weights /= self.weights.mean()
-        self._X_validation = self._y_validation = None
+        self._X_validation: Tensor | SparseRows | None = None
+        self._y_validation: Tensor | None = None
         if data.X_validation is not None and data.y_validation is not None:
-            self._X_validation = torch.from_numpy(data.X_validation).to(device)
+            self._X_validation = _on_device(data.X_validation, device)
             self._y_validation = torch.from_numpy(data.y_validation).to(device)
         self._validation_weights = _weights(data.sample_weight_validation, device)
         if self._validation_weights is not None:
@@ -64,6 +67,26 @@ class TrainingRows:
     def n_validation_rows(self) -> int:
         """How many rows there are to validate on."""
         return 0 if self._X_validation is None else len(self._X_validation)
+
+    @property
+    def multiplies_sparse(self) -> bool:
+        """Whether the first layer reads batches that are not made dense."""
+        return isinstance(self.X, SparseRows) and self.X.multiplies_sparse
+
+    def copy_to(self, batch: Tensor | SparseBatch, positions: Tensor) -> None:
+        """Bring the rows to train on at some positions into a batch.
+
+        Parameters
+        ----------
+        batch : Tensor of shape (n, n_features), or SparseBatch
+            Where to write.
+        positions : Tensor of shape (n,), int64
+            On the device of the rows.
+        """
+        if isinstance(self.X, SparseRows):
+            self.X.copy_to(batch, positions)
+        elif isinstance(batch, Tensor):
+            torch.index_select(self.X, 0, positions, out=batch)
 
     def validate(self, network: StackedMLP) -> tuple[Tensor, Tensor, Tensor] | None:
         """Predict the validation rows, or return None where there are none.
@@ -87,6 +110,12 @@ class TrainingRows:
         losses = self._output.validation_loss(*measured)
         scores = self._output.validation_score(*measured)
         return predictions, losses, scores
+
+
+def _on_device(X: Matrix, device: torch.device) -> Tensor | SparseRows:
+    if isinstance(X, np.ndarray):
+        return torch.from_numpy(X).to(device)
+    return SparseRows(X, device)
 
 
 def _weights(weights: np.ndarray | None, device: torch.device) -> Tensor | None:

@@ -140,7 +140,7 @@ class _StackTraining:
         self.children = [_Child(job, job.own_settings(settings)) for job in jobs]
         of_children = [child.settings for child in self.children]
         self.device = device
-        self.n_rows = len(data.X)
+        self.n_rows = data.n_rows
         # The same for all: see `TrainingSettings.stack_key`.
         self.batch_size = of_children[0].n_batch_rows(self.n_rows)
         self.n_batches = math.ceil(self.n_rows / self.batch_size)

@@ -98,7 +98,7 @@ class TrainingStep:
     ) -> None:
         self._optimizer, self._output = optimizer, output
         self._table = table
-        self._batch = Batch(network, n_rows)
+        self._batch = Batch(network, n_rows, is_sparse=table.multiplies_sparse)
         logits = self._batch.logits
         self._loss = torch.zeros_like(logits)
         # Targets of the batch, (1, n_outputs, n_rows), the same for every child unless
@@ -114,14 +114,16 @@ class TrainingStep:
         self._weights = logits.new_empty((1, 1, n_rows))
         # Where a batch is copied to, without the axis of the children. A view costs a
         # microsecond: those of every step are made here.
-        self._X_batch, self._target_batch = self._batch.X[0], self._given[0]
+        X = self._batch.X
+        self._X_batch = X[0] if isinstance(X, Tensor) else X
+        self._target_batch = self._given[0]
         self._weight_batch = self._weights[0, 0]
         self._recorded = RecordedStep(network.device)
 
     def run(self, positions: Tensor) -> None:
         """Take the update for the rows at these positions, of shape (n_rows,)."""
         table = self._table
-        torch.index_select(table.X, 0, positions, out=self._X_batch)
+        table.copy_to(self._X_batch, positions)
         torch.index_select(table.targets, 1, positions, out=self._target_batch)
         if table.weights is not None:
             torch.index_select(table.weights, 0, positions, out=self._weight_batch)

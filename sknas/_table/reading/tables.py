@@ -36,6 +36,31 @@ def _is_plain_numeric(dtype: Any) -> bool:
     return getattr(dtype, "kind", "O") in "biufc"
 
 
+def as_numpy(values: Any) -> Any:
+    """Return an array of another library, such as a tensor of torch, as one of numpy.
+
+    Parameters
+    ----------
+    values : object
+        A table, targets or weights.
+
+    Returns
+    -------
+    object
+        An ndarray if ``values`` is a tensor or follows the array API standard; all else
+        as it is, DataFrames and sparse matrices among it.
+    """
+    if isinstance(values, (np.ndarray, np.generic)):
+        return values
+    if hasattr(values, "detach") and hasattr(values, "cpu"):
+        # A tensor, which may have a gradient or be on a GPU.
+        return values.detach().cpu().numpy()
+    if hasattr(values, "__array_namespace__"):
+        # CuPy copies nothing from a GPU unasked.
+        return values.get() if hasattr(values, "get") else np.asarray(values)
+    return values
+
+
 def as_float64(X: Any) -> np.ndarray:
     """Make a table without categories, or some of its rows, dense and float64."""
     # No copy of what is dense and float64 already.
