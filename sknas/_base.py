@@ -17,6 +17,7 @@ from sknas._random import SeedSource
 from sknas._search.strategies import STRATEGIES
 from sknas._sklearn import HasMethods, Interval, StrOptions, safe_indexing
 from sknas._space import Architecture
+from sknas._space.candidate import SETTINGS
 from sknas._table.reading.tables import as_numpy
 from sknas._typing import Matrix
 
@@ -271,14 +272,13 @@ class BaseNASMLP(MLPParametersMixin):
     ) -> tuple[FitResult, Any]:
         """Validate everything, then run the stages."""
         with deferred_interrupts():
-            from sknas._fit.copies import merge_copies
             from sknas._fit.settings import read_settings
             from sknas._fit.stages import Fit
             from sknas._fit.validation import (
                 check_same_target,
                 check_table,
                 check_weights,
-                positive_rows,
+                rows_to_train,
                 total_weight,
                 unit_of,
             )
@@ -301,24 +301,18 @@ class BaseNASMLP(MLPParametersMixin):
         )
         if earlier is not None:
             check_same_target(self, task)
-        if task.sample_weight is not None and not task.sample_weight.all():
-            # A row without weight is as good as none: it must not even be encoded.
-            rows = positive_rows(self, task.sample_weight)
+        rows, reduced = rows_to_train(
+            self, table, task, weights, keeps_classes=classes is not None
+        )
+        if rows is not None:
             X, table = safe_indexing(X, rows), safe_indexing(table, rows)
-            task = task.restrict(rows) if classes is None else task.subset(rows)
-            weights = None if weights is None else weights[rows]
-        merged = merge_copies(table, task, weights, keeps_classes=classes is not None)
-        if merged is not None:
-            rows, part = merged
-            unit *= total_weight(task) / total_weight(part)
-            task = part
-            X, table = safe_indexing(X, rows), safe_indexing(table, rows)
+            unit *= total_weight(task) / total_weight(reduced)
         seeds = SeedSource(self.random_state) if earlier is None else earlier.seeds
         fit = Fit(
             settings,
             table,
             X,
-            task,
+            reduced,
             seeds=seeds,
             budget=budget,
             earlier=earlier,

@@ -226,3 +226,10 @@ def test_balanced_classes_are_balanced_by_weight(table):
     np.testing.assert_allclose(
         np.bincount(repeated, of_rows.sample_weight), totals, rtol=1e-12
     )
+
+
+def test_the_table_of_a_logical_function_is_left_as_it_is():
+    X = np.tile([[0, 0], [0, 1], [1, 0], [1, 1]], (50, 1))
+    assert _merged_rows(X, X[:, 0] ^ X[:, 1]) is None
+    # Nor is one without any information.
+    assert _merged_rows(np.zeros((200, 3)), np.arange(200) % 2) is None

@@ -10,7 +10,7 @@ from scipy import sparse
 from sklearn.datasets import load_digits, make_multilabel_classification
 
 from sknas import NASMLPClassifier, NASMLPRegressor
-from sknas._fit.continuation import Batch, Continuation
+from sknas._fit.continuation import Continuation, EncodedRows
 from sknas._random import SeedSource
 
 
@@ -252,7 +252,7 @@ def test_nothing_is_spoilt_when_networks_diverge(fast, parts):
 
 def _batch(start, n_rows):
     X = np.arange(start, start + n_rows, dtype=np.float32)[:, None]
-    return Batch(X, X[:, 0], np.ones(n_rows))
+    return EncodedRows(X, X[:, 0], np.ones(n_rows))
 
 
 def test_rows_are_kept_uniformly_and_their_number_is_bounded(monkeypatch):
@@ -274,7 +274,7 @@ def test_rows_are_kept_uniformly_and_their_number_is_bounded(monkeypatch):
 
 def test_sparse_rows_are_kept_sparse():
     X = sparse.random(30, 20, 0.1, format="csr", dtype=np.float32, random_state=0)
-    batch = Batch(X, np.arange(30), np.ones(30))
+    batch = EncodedRows(X, np.arange(30), np.ones(30))
     continuation = Continuation(SeedSource(0), (), []).having_seen(batch, [])
     both = continuation.rehearsed(batch)
     assert sparse.issparse(both.X)

@@ -10,6 +10,7 @@ from sklearn.datasets import make_blobs
 
 from sknas import Architecture, _budget
 from sknas._budget import Budget
+from sknas._engine.batch import Batch
 from sknas._engine.dropout import DropoutMasks
 from sknas._engine.grouping import CPU as CPU_MODEL
 from sknas._engine.grouping import CUDA as CUDA_MODEL
@@ -18,7 +19,7 @@ from sknas._engine.jobs import (
     TrainingJob,
     TrainingSettings,
 )
-from sknas._engine.network import Batch, StackedMLP
+from sknas._engine.network import StackedMLP
 from sknas._engine.training import pace as _pace
 from sknas._engine.training import stack as _training
 from sknas._engine.training.adam import StackedAdam

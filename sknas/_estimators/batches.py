@@ -21,7 +21,7 @@ from sknas._table.reading.tables import as_numpy
 if TYPE_CHECKING:
     from typing import Self
 
-    from sknas._fit.continuation import Batch, Continuation
+    from sknas._fit.continuation import Continuation, EncodedRows
     from sknas._tasks.task import Task
 
 
@@ -86,9 +86,11 @@ class BatchLearner(BaseNASMLP):
         # Everything at once: an estimator is never half an old one.
         self.__dict__.update(attributes)
 
-    def _next_batch(self, X: Any, y: Any, sample_weight: Any) -> tuple[Batch, Task]:
+    def _next_batch(
+        self, X: Any, y: Any, sample_weight: Any
+    ) -> tuple[EncodedRows, Task]:
         """Validate and encode a further batch; rows of weight 0 are left out."""
-        from sknas._fit.continuation import Batch
+        from sknas._fit.continuation import EncodedRows
         from sknas._fit.validation import check_table, check_weights, unit_of
 
         X, y, sample_weight = map(as_numpy, (X, y, sample_weight))
@@ -103,7 +105,7 @@ class BatchLearner(BaseNASMLP):
             rows = np.flatnonzero(of_rows)
             X, task, of_rows = safe_indexing(X, rows), task.subset(rows), of_rows[rows]
         encoded = self.encoder_.encode(X, np.float32)
-        return Batch(encoded, task.y, of_rows), task
+        return EncodedRows(encoded, task.y, of_rows), task
 
     def _check_outputs(self, task: Task) -> None:
         """Refuse a target of another form than that of the first call."""

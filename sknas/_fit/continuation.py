@@ -37,7 +37,7 @@ _MAX_KEPT_BYTES = 2**26
 
 
 @dataclass(frozen=True)
-class Batch:
+class EncodedRows:
     """Encoded rows with their targets.
 
     X : float32 array or CSR matrix of shape (n_rows, n_features)
@@ -53,19 +53,19 @@ class Batch:
     def __len__(self) -> int:
         return len(self.y)
 
-    def take(self, rows: np.ndarray) -> Batch:
+    def take(self, rows: np.ndarray) -> EncodedRows:
         """Return some of the rows."""
-        return Batch(
+        return EncodedRows(
             safe_indexing(self.X, rows), self.y[rows], self.sample_weight[rows]
         )
 
-    def followed_by(self, other: Batch) -> Batch:
+    def followed_by(self, other: EncodedRows) -> EncodedRows:
         """Return these rows and those of another batch."""
         if sparse.issparse(self.X):
             X = sparse.vstack([self.X, other.X], format="csr")
         else:
             X = np.concatenate([self.X, other.X])
-        return Batch(
+        return EncodedRows(
             X,
             np.concatenate([self.y, other.y]),
             np.concatenate([self.sample_weight, other.sample_weight]),
@@ -94,7 +94,7 @@ class Continuation:
         Those of the candidate that was chosen.
     states : list of OptimizerState or None
         Where the optimiser of each member stands; None where it begins anew.
-    kept : Batch or None
+    kept : EncodedRows or None
         Some of the rows seen so far, each as likely as any other.
     n_seen : int
         Rows seen so far.
@@ -103,12 +103,12 @@ class Continuation:
     seeds: SeedSource
     settings: tuple[Setting, ...]
     states: Sequence[OptimizerState | None]
-    kept: Batch | None = None
+    kept: EncodedRows | None = None
     n_seen: int = 0
 
     @classmethod
     def begin(
-        cls, networks: Evaluation, batch: Batch, seeds: SeedSource
+        cls, networks: Evaluation, batch: EncodedRows, seeds: SeedSource
     ) -> Continuation:
         """Return that of networks trained in a fit on this batch."""
         states = [network.state for network in networks.trained]
@@ -116,7 +116,7 @@ class Continuation:
         return new.having_seen(batch, states)
 
     def having_seen(
-        self, batch: Batch, states: Sequence[OptimizerState | None]
+        self, batch: EncodedRows, states: Sequence[OptimizerState | None]
     ) -> Continuation:
         """Return what follows from training on a batch.
 
@@ -145,7 +145,7 @@ class Continuation:
             n_seen=self.n_seen + len(batch),
         )
 
-    def rehearsed(self, batch: Batch) -> Batch:
+    def rehearsed(self, batch: EncodedRows) -> EncodedRows:
         """Return a batch followed by some of the rows that were kept."""
         if self.kept is None:
             return batch
@@ -181,7 +181,7 @@ class Lesson:
 def learn_on(
     ensemble: FittedEnsemble,
     continuation: Continuation,
-    batch: Batch,
+    batch: EncodedRows,
     output: OutputLoss,
     settings: FitSettings,
     budget: Budget,
@@ -194,7 +194,7 @@ def learn_on(
         Stays as it is.
     continuation : Continuation
         What is known besides.
-    batch : Batch
+    batch : EncodedRows
         At least one row.
     output : OutputLoss
         That of the ensemble's networks.

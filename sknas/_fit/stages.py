@@ -13,7 +13,7 @@ import torch
 
 from sknas._budget import Budget
 from sknas._engine.evaluator import Evaluation
-from sknas._fit.continuation import Batch, Continuation
+from sknas._fit.continuation import Continuation, EncodedRows
 from sknas._fit.evidence import score_bound
 from sknas._fit.refit import Refit
 from sknas._fit.selection import Choice, Selection
@@ -315,7 +315,7 @@ class Fit:
         weight = np.ones(len(data.y))
         if data.sample_weight is not None:
             weight = data.sample_weight * self._weight_unit
-        batch = Batch(data.X, data.y, weight)
+        batch = EncodedRows(data.X, data.y, weight)
         return Continuation.begin(networks, batch, self._seeds)
 
     def _record(self) -> FitRecord | None:

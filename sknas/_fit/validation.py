@@ -8,7 +8,8 @@ import numpy as np
 from sklearn.utils import check_array
 from sklearn.utils.validation import validate_data
 
-from sknas._sklearn import check_sample_weight
+from sknas._fit.copies import merge_copies
+from sknas._sklearn import check_sample_weight, safe_indexing
 from sknas._table.reading.tables import is_mixed_table
 from sknas._tasks.task import Task
 
@@ -112,7 +113,60 @@ def total_weight(task: Task) -> float:
     return float(task.n_rows if weights is None else weights.sum())
 
 
-def positive_rows(estimator: Any, weights: np.ndarray) -> np.ndarray:
+def rows_to_train(
+    estimator: Any,
+    X: Any,
+    task: Task,
+    sample_weight: np.ndarray | None,
+    *,
+    keeps_classes: bool,
+) -> tuple[np.ndarray | None, Task]:
+    """Leave out rows without weight, and rows that are copies of others.
+
+    A row without weight is as good as none: it must not even be encoded.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Named by errors.
+    X : ndarray, CSR matrix or DataFrame of shape (n_rows, n_columns)
+        The validated table.
+    task : Task
+        Its target.
+    sample_weight : ndarray of shape (n_rows,) or None
+        What the user gave.
+    keeps_classes : bool
+        Whether the task keeps classes that no row has.
+
+    Returns
+    -------
+    rows : ndarray of int or None
+        Positions of the rows that are left; None for all.
+    task : Task
+        Of these rows.
+
+    Raises
+    ------
+    ValueError
+        If no row has a weight above 0.
+    """
+    rows = None
+    if task.sample_weight is not None and not task.sample_weight.all():
+        rows = _positive_rows(estimator, task.sample_weight)
+        X, task = safe_indexing(X, rows), _part(task, rows, keeps_classes)
+        sample_weight = None if sample_weight is None else sample_weight[rows]
+    merged = merge_copies(X, task, sample_weight, keeps_classes=keeps_classes)
+    if merged is None:
+        return rows, task
+    firsts, task = merged
+    return firsts if rows is None else rows[firsts], task
+
+
+def _part(task: Task, rows: np.ndarray, keeps_classes: bool) -> Task:
+    return task.subset(rows) if keeps_classes else task.restrict(rows)
+
+
+def _positive_rows(estimator: Any, weights: np.ndarray) -> np.ndarray:
     """Return the positions of the rows that have a weight above 0.
 
     Raises

@@ -13,6 +13,7 @@ from scipy.optimize import minimize
 from torch import Tensor
 
 from sknas._budget import Budget
+from sknas._engine.batch import Batch
 from sknas._engine.jobs import (
     NOT_FINITE,
     TrainingData,
@@ -20,7 +21,7 @@ from sknas._engine.jobs import (
     TrainingResult,
     TrainingSettings,
 )
-from sknas._engine.network import Batch, StackedMLP
+from sknas._engine.network import StackedMLP
 from sknas._engine.training.rows import TrainingRows
 
 # Rows computed at once: bounds the memory.
@@ -171,9 +172,13 @@ class _Minimization:
         """Fill the network's gradients for some rows, and return their summed loss."""
         n_rows = rows.stop - rows.start
         if n_rows not in self._batches:
-            self._batches[n_rows] = Batch(self.network, n_rows)
+            self._batches[n_rows] = Batch(
+                self.network, n_rows, is_sparse=self.table.multiplies_sparse
+            )
         batch = self._batches[n_rows]
-        batch.X[0].copy_(self.table.X[rows])
+        X = batch.X[0] if isinstance(batch.X, Tensor) else batch.X
+        positions = torch.arange(rows.start, rows.stop, device=self.network.device)
+        self.table.copy_to(X, positions)
         logits = batch.forward()
         loss = torch.zeros_like(logits)
         gradient = self.output.add_loss(logits, self.table.targets[None, :, rows], loss)

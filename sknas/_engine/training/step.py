@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from sknas._engine.network import Batch, StackedMLP
+from sknas._engine.batch import Batch
+from sknas._engine.network import StackedMLP
 from sknas._engine.training.optimizer import StackedOptimizer
 from sknas._engine.training.rows import TrainingRows
 from sknas._tasks.outputs import OutputLoss
