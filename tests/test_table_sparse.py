@@ -90,8 +90,8 @@ def test_zeros_stay_zeros_where_most_values_are_zero():
     encoded = encoder.transform_sparse(as_csr(X)).toarray()[:, :12]
     mostly_zero = [4, 5, 7, 8, 9, 10, 11]
     np.testing.assert_array_equal(encoded[:, mostly_zero] != 0, X[:, mostly_zero] != 0)
-    # A typical value is 1 before it is squeezed.
-    np.testing.assert_allclose(encoded[X[:, 8] == 1, 8], 1 / np.sqrt(1 + 1 / 9))
+    # A typical value is 1/2 before it is squeezed.
+    np.testing.assert_allclose(encoded[X[:, 8] == 1, 8], 0.5 / np.sqrt(1 + 1 / 36))
     # Nothing that is the same in all rows says anything, and no value dominates.
     assert not encoded[:, :2].any()
     assert np.abs(encoded).max() <= 3

@@ -373,7 +373,10 @@ class NASMLPClassifier(ClassPredictions):
         X : array-like, sparse matrix or DataFrame of shape (n_samples, n_features)
             The table. Columns may hold numbers, booleans, dates, durations, categories
             or text, and miss values. DataFrames may be those of pandas, with any of its
-            dtypes, or of polars. Sparse matrices are made dense.
+            dtypes, or of polars. Sparse matrices stay sparse if their dense form of 32
+            bits takes 100 MB or more, and four times as much as their CSR form; others
+            are made dense. Tensors of torch and other arrays that follow the array API
+            standard become arrays of numpy, as do those of y and sample_weight.
 
         y : array-like of shape (n_samples,) or (n_samples, n_labels)
             Labels; or, of several labels per row, an array or a sparse matrix of 0

@@ -23,6 +23,10 @@ MIN_DENSE_BYTES = 100_000_000
 MIN_RATIO = 4
 # Bytes of an entry in CSR form, a value and a column, and of the start of a row.
 _ENTRY_BYTES, _ROW_BYTES = 8, 4
+# What a typical value becomes before it is squeezed. Networks on counts and tf-idf of
+# words, trained for 15 epochs: accuracy 0.740 with 1, 0.747 with 0.5, 0.754 with 0.25;
+# for 5 epochs: 0.766, 0.766, 0.756.
+_TYPICAL = 0.5
 # Numbers looked at once: what lies between one operation and the next stays small.
 _CHUNK = 2**20
 
@@ -66,7 +70,7 @@ def as_csr(X: Any) -> sparse.csr_array:
         # Summed in its own dtype, as its dense form would be.
         matrix = sparse.csr_array(X, copy=True)
         matrix.sum_duplicates()
-        matrix = matrix.astype(np.float64)
+        matrix = matrix.astype(np.float64, copy=False)
         matrix.eliminate_zeros()
         return matrix
     # As few rows of 64 bits as possible at a time.
@@ -82,8 +86,8 @@ class SparseNumberEncoder(NumberEncoder):
     """Encode the numeric columns of a table that is kept sparse.
 
     A column of which more than half is zero is not centred: its median is zero. It is
-    divided by the median of the sizes of its other values, so that counts of 1 are told
-    apart however large a few others are. Other columns are centred and divided by
+    divided by twice the median of the sizes of its other values, so that small counts
+    are told apart however large a few are. Other columns are centred and divided by
     ranges, as in dense tables. Everything is squeezed, as there. What is stored as NaN
     becomes the median, and a column that had some in ``fit`` gets an indicator. There
     are no ramps, which are hardly ever zero.
@@ -108,13 +112,14 @@ class SparseNumberEncoder(NumberEncoder):
         self.ramps_ = None
         self._always_scaled: list[int] = []
         columns = X.tocsc()
-        missing = np.isnan(columns.data)
-        of_entries = _columns_of(columns)
-        self.indicator_columns_ = np.unique(of_entries[missing])
+        missing = np.flatnonzero(np.isnan(columns.data))
+        # The column of each stored NaN.
+        of_missing = np.searchsorted(columns.indptr, missing, side="right") - 1
+        self.indicator_columns_ = np.unique(of_missing)
         self.scaler_ = scaler = SmoothClipScaler()
-        scaler.scale_ = _median_sizes(columns)
+        scaler.scale_ = _median_sizes(columns) / _TYPICAL
         scaler.center_ = np.zeros(X.shape[1])
-        n_missing = np.bincount(of_entries[missing], minlength=X.shape[1])
+        n_missing = np.bincount(of_missing, minlength=X.shape[1])
         n_present, n_nonzero = X.shape[0] - n_missing, np.diff(columns.indptr)
         for position in np.flatnonzero(2 * (n_nonzero - n_missing) > n_present):
             values = columns[:, [position]].toarray()[:, 0]
