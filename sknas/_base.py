@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from scipy.sparse import issparse
-from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from sknas._budget import Budget
 from sknas._interrupts import deferred_interrupts
+from sknas._mlp_parameters import MLPParametersMixin
 from sknas._random import SeedSource
 from sknas._search.strategies import STRATEGIES
 from sknas._sklearn import HasMethods, Interval, StrOptions, safe_indexing
 from sknas._space import Architecture
+from sknas._space.candidate import SETTINGS
 from sknas._table.reading.tables import as_numpy
 from sknas._typing import Matrix
 
@@ -32,7 +33,11 @@ if TYPE_CHECKING:
     from sknas._tasks.task import Task
 
 
-class BaseNASMLP(BaseEstimator):
+# What a fit may leave that is no fitted attribute: for the next fit to continue.
+_PRIVATE = ("_fit_record", "_continuation")
+
+
+class BaseNASMLP(MLPParametersMixin):
     """Base of the estimators; a subclass brings the parameters and the task."""
 
     # What `alpha='auto'` is where weight decay is decoupled.
@@ -55,9 +60,9 @@ class BaseNASMLP(BaseEstimator):
         "n_ensemble": [Interval(Integral, 1, None, closed="left")],
         "first_architecture": [StrOptions({"auto"}), Architecture, tuple, list, None],
         "weight_sharing": ["boolean"],
-        "solver": [StrOptions({"adamw", "adam"})],
+        "solver": [SETTINGS["solver"]],
         "alpha": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
-        "learning_rate": [StrOptions({"cosine", "constant"})],
+        "learning_rate": [SETTINGS["learning_rate"]],
         "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
         "batch_size": [
             StrOptions({"auto"}),
@@ -80,6 +85,7 @@ class BaseNASMLP(BaseEstimator):
         ],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
+        "warm_start": ["boolean"],
     }
 
     def __sklearn_tags__(self) -> Any:
@@ -205,11 +211,27 @@ class BaseNASMLP(BaseEstimator):
             getattr(self, "target_scaler_", None),
         )
 
-    def _make_task(self, X: Any, y: Any, sample_weight: np.ndarray | None) -> Task:
-        """Validate y and return the task that it sets."""
+    def _make_task(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: np.ndarray | None,
+        classes: np.ndarray | None = None,
+    ) -> Task:
+        """Validate y and return the task that it sets.
+
+        ``classes`` are those of all batches; None takes those of y.
+        """
         raise NotImplementedError
 
-    def _fit(self, X: Any, y: Any, sample_weight: Any) -> None:
+    def _fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        classes: np.ndarray | None = None,
+        learns_on: bool = False,
+    ) -> None:
         """Fit, and publish only when there is something to publish.
 
         What an earlier fit has left stays as it is until then: a fit that fails spoils
@@ -220,7 +242,9 @@ class BaseNASMLP(BaseEstimator):
         budget = Budget(self.max_time, began=time.monotonic())
         before = dict(self.__dict__)
         try:
-            result, device = self._run_stages(X, y, sample_weight, budget)
+            result, device = self._run_stages(
+                X, y, sample_weight, budget, classes, learns_on
+            )
         except BaseException:
             self._restore(before)
             raise
@@ -238,35 +262,62 @@ class BaseNASMLP(BaseEstimator):
             raise result.interrupt
 
     def _run_stages(
-        self, X: Any, y: Any, sample_weight: Any, budget: Budget
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        budget: Budget,
+        classes: np.ndarray | None,
+        learns_on: bool,
     ) -> tuple[FitResult, Any]:
         """Validate everything, then run the stages."""
         with deferred_interrupts():
             from sknas._fit.settings import read_settings
             from sknas._fit.stages import Fit
             from sknas._fit.validation import (
+                check_same_target,
                 check_table,
                 check_weights,
-                positive_rows,
+                rows_to_train,
+                total_weight,
+                unit_of,
             )
+            from sknas._fit.warm_start import FitRecord
 
         X, y, sample_weight = map(as_numpy, (X, y, sample_weight))
         # What is cheap to check comes first, and all of it before any training.
         settings = read_settings(
             self.get_params(deep=False), type(self).__name__, self._auto_decay
         )
-        table = check_table(self, X, reset=True)
+        record = vars(self).get("_fit_record") if settings.warm_start else None
+        earlier = None if record is None else FitRecord.from_bytes(record)
+        table = check_table(self, X, reset=earlier is None)
         # Of some formats rows cannot be taken.
         X = table if issparse(X) else X
         weights = check_weights(table, sample_weight)
-        task = self._make_task(table, y, weights)
-        if task.sample_weight is not None and not task.sample_weight.all():
-            # A row without weight is as good as none: it must not even be encoded.
-            rows = positive_rows(self, task.sample_weight)
+        unit = unit_of(weights)
+        task = self._make_task(
+            table, y, None if weights is None else weights / unit, classes
+        )
+        if earlier is not None:
+            check_same_target(self, task)
+        rows, reduced = rows_to_train(
+            self, table, task, weights, keeps_classes=classes is not None
+        )
+        if rows is not None:
             X, table = safe_indexing(X, rows), safe_indexing(table, rows)
-            task = task.restrict(rows)
-        seeds = SeedSource(self.random_state)
-        fit = Fit(settings, table, X, task, seeds=seeds, budget=budget)
+            unit *= total_weight(task) / total_weight(reduced)
+        seeds = SeedSource(self.random_state) if earlier is None else earlier.seeds
+        fit = Fit(
+            settings,
+            table,
+            X,
+            reduced,
+            seeds=seeds,
+            budget=budget,
+            earlier=earlier,
+            weight_unit=unit if learns_on else None,
+        )
         return fit.run(), settings.device
 
     def _restore(self, before: dict[str, Any]) -> None:
@@ -279,7 +330,8 @@ class BaseNASMLP(BaseEstimator):
         parameters = self.get_params(deep=False)
         for name in set(before) - set(parameters):
             # `n_features_in_` and `feature_names_in_` are of this fit already.
-            if name.endswith("_") and not name.endswith("_in_"):
+            is_fitted = name.endswith("_") and not name.endswith("_in_")
+            if is_fitted or name in _PRIVATE:
                 delattr(self, name)
 
     def _attributes(self, result: FitResult) -> dict[str, Any]:
@@ -290,8 +342,12 @@ class BaseNASMLP(BaseEstimator):
             result.encoder.feature_names_in_ = self.feature_names_in_
         # What `MLPClassifier` publishes of its one network.
         strongest = result.ensemble.members[0]
+        record = None if result.record is None else result.record.to_bytes()
+        private = {"_fit_record": record, "_continuation": result.continuation}
         return {
             **result.task.attributes(),
+            # Of fits that are to be continued only.
+            **{name: value for name, value in private.items() if value is not None},
             "encoder_": result.encoder,
             "search_results_": history.trials_to_dict(),
             "round_results_": history.rounds_to_dict(),
@@ -313,6 +369,7 @@ class BaseNASMLP(BaseEstimator):
             "search_time_": result.search_time,
             "refit_time_": result.refit_time,
             "interrupted_": result.interrupted_stage,
+            "continued_on_": result.continued_on,
             "coefs_": strongest.coefs,
             "intercepts_": strongest.intercepts,
             "n_layers_": len(strongest.coefs) + 1,

@@ -49,6 +49,11 @@ class Progress:
         if self._verbose:
             self._line(text)
 
+    def note(self, text: str) -> None:
+        """Say something beside the bar."""
+        if self._verbose:
+            self._line(text)
+
     def close(self) -> None:
         """End the bar."""
         if self._bar is not None:

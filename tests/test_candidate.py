@@ -45,7 +45,7 @@ def test_settings_of_other_names_are_refused():
         ("learning_rate_init", float("inf")),
         ("learning_rate_init", float("nan")),
         ("learning_rate", 0.1),
-        ("solver", "sgd"),
+        ("solver", "newton"),
         ("solver", ["adam"]),
     ],
     ids=str,

@@ -47,6 +47,7 @@ CONFIGURATIONS = {
         search_n_iter_no_change=1,
         n_iter_no_change=5,
         n_finalists=2,
+        n_splits=2,
         solver="adamw",
         learning_rate="cosine",
         refit="scratch",
@@ -56,6 +57,7 @@ CONFIGURATIONS = {
         search_strategy=ReinforceStrategy(hidden_size=4),
         n_iter_no_change=5,
         n_finalists=2,
+        n_splits=1,
     ),
     "random": NASMLPClassifier(
         **TINY,
@@ -78,10 +80,11 @@ CONFIGURATIONS = {
 CHECK_THAT_DRAWS = "check_methods_sample_order_invariance"
 
 
-# A weight of 2 is the same row twice in expectation. But batches are drawn from rows,
-# and so are the split's sides: those of the repeated rows are others. `MLPClassifier`
-# and `MLPRegressor` are checked with solver='lbfgs' only, which has no batches.
-WEIGHTS = "rows are drawn into batches and splits: weights are repetitions on average"
+# A weight of 2 is the same row twice, bit by bit, in the order of the rows. The checks
+# shuffle the weighted rows, which are then drawn into other batches and sides of the
+# split. `MLPClassifier` and `MLPRegressor` are checked with solver='lbfgs' only, which
+# has no batches.
+WEIGHTS = "rows are drawn into batches and splits by their order, which differs"
 EXPECTED_FAILURES = {
     "check_sample_weight_equivalence_on_dense_data": WEIGHTS,
     "check_sample_weight_equivalence_on_sparse_data": WEIGHTS,

@@ -5,10 +5,12 @@ import pickle
 
 import numpy as np
 import pytest
+import torch
 from scipy.special import expit, softmax
 
 from sknas import Architecture
 from sknas._engine import layers
+from sknas._export import torch_module
 from sknas._model import activations
 from sknas._model.ensemble import FittedEnsemble, Member
 from sknas._space import ACTIVATIONS
@@ -19,6 +21,7 @@ FUNCTIONS = {
     "elu": lambda z: np.where(z > 0, z, np.expm1(np.minimum(z, 0))),
     "tanh": np.tanh,
     "sigmoid": expit,
+    "identity": lambda z: z,
 }
 X = np.random.default_rng(0).normal(size=(20, 6))
 
@@ -125,3 +128,14 @@ def test_a_pickle_predicts_the_same():
 
 def test_every_activation_has_its_numbers_everywhere():
     assert set(activations.HIDDEN) == set(ACTIVATIONS) == set(layers.ACTIVATIONS)
+    assert set(torch_module._ACTIVATIONS) == set(ACTIVATIONS)
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_every_activation_is_computed_alike_everywhere(activation):
+    z = np.linspace(-3.0, 3.0, 13)
+    computed = z.copy()
+    activations.HIDDEN[activation](computed)
+    np.testing.assert_allclose(computed, FUNCTIONS[activation](z), atol=1e-12)
+    as_tensor = torch_module._ACTIVATIONS[activation](torch.from_numpy(z))
+    np.testing.assert_allclose(as_tensor.numpy(), computed, atol=1e-12)

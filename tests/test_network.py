@@ -8,8 +8,9 @@ from torch.nn import functional
 
 from sknas import Architecture
 from sknas._engine import network as _network
+from sknas._engine.batch import Batch
 from sknas._engine.layers import ACTIVATIONS as ACTIVATIONS_IN_PLACE
-from sknas._engine.network import Batch, StackedMLP
+from sknas._engine.network import StackedMLP
 from sknas._space import ACTIVATIONS
 from sknas._tasks.outputs import (
     IdentityOutput,
@@ -36,6 +37,7 @@ ACTIVATION_FUNCTIONS = {
     "elu": functional.elu,
     "tanh": torch.tanh,
     "sigmoid": torch.sigmoid,
+    "identity": lambda z: z,
 }
 N_FEATURES = 5
 

@@ -7,7 +7,7 @@ import torch
 from sknas import Architecture
 from sknas._engine.jobs import OptimizerSettings
 from sknas._engine.network import StackedMLP
-from sknas._engine.training.optimizer import StackedAdam
+from sknas._engine.training.adam import StackedAdam
 
 SETTINGS = OptimizerSettings(
     solver="adam",
@@ -16,6 +16,12 @@ SETTINGS = OptimizerSettings(
     weight_decay=0.0001,
     max_iter=1,
     schedule_iter=1,
+    beta_1=0.9,
+    beta_2=0.999,
+    epsilon=1e-8,
+    momentum=0.9,
+    nesterovs_momentum=True,
+    power_t=0.5,
 )
 N_ROWS = 16
 
@@ -73,10 +79,21 @@ def test_adamw_shrinks_weights_and_no_bias():
     assert all((bias == 0.5).all() for bias in network.biases)
 
 
-@pytest.mark.parametrize("solver", ["adam", "adamw"])
-def test_steps_equal_those_of_torchs_own_optimiser(solver):
+@pytest.mark.parametrize(
+    ("solver", "constants"),
+    [("adam", (0.9, 0.999, 1e-8)), ("adamw", (0.7, 0.9, 0.1))],
+)
+def test_steps_equal_those_of_torchs_own_optimiser(solver, constants):
     alpha = 0.7
-    network, optimizer = _make_optimizer(4, 4, solver=solver, weight_decay=alpha)
+    beta_1, beta_2, epsilon = constants
+    network, optimizer = _make_optimizer(
+        *(4, 4),
+        solver=solver,
+        weight_decay=alpha,
+        beta_1=beta_1,
+        beta_2=beta_2,
+        epsilon=epsilon,
+    )
     weights = [weight.clone().requires_grad_() for weight in network.weights]
     biases = [bias.clone().requires_grad_() for bias in network.biases]
     # The L2 term is divided by the batch size, as in MLPClassifier.
@@ -88,6 +105,8 @@ def test_steps_equal_those_of_torchs_own_optimiser(solver):
             {"params": biases, "weight_decay": 0.0},
         ],
         lr=SETTINGS.learning_rate_init,
+        betas=(beta_1, beta_2),
+        eps=epsilon,
     )
     generator = torch.Generator().manual_seed(3)
     optimizer.set_progress([0.0])

@@ -13,7 +13,8 @@ from sknas._fit.selection import Selection
 from sknas._fit.settings import SelectionSettings
 from sknas._progress import Progress
 from sknas._random import SeedSource
-from sknas._search.searcher import AskTellSearcher, Problem, SearchSettings
+from sknas._search.problem import Problem
+from sknas._search.searcher import AskTellSearcher, SearchSettings
 from sknas._search.strategies import (
     RandomStrategy,
     ReinforceStrategy,

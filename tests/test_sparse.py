@@ -13,8 +13,9 @@ from scipy import sparse
 
 from sknas import Architecture, NASMLPClassifier, NASMLPRegressor
 from sknas._budget import Budget
+from sknas._engine.batch import Batch
 from sknas._engine.jobs import TrainingData, TrainingJob
-from sknas._engine.network import Batch, StackedMLP
+from sknas._engine.network import StackedMLP
 from sknas._engine.sparse import SparseBatch, SparseRows
 from sknas._engine.training.stack import train_stack
 from sknas._fit import workbench as _workbench

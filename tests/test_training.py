@@ -10,6 +10,7 @@ from sklearn.datasets import make_blobs
 
 from sknas import Architecture, _budget
 from sknas._budget import Budget
+from sknas._engine.batch import Batch
 from sknas._engine.dropout import DropoutMasks
 from sknas._engine.grouping import CPU as CPU_MODEL
 from sknas._engine.grouping import CUDA as CUDA_MODEL
@@ -18,11 +19,12 @@ from sknas._engine.jobs import (
     TrainingJob,
     TrainingSettings,
 )
-from sknas._engine.network import Batch, StackedMLP
+from sknas._engine.network import StackedMLP
 from sknas._engine.training import pace as _pace
 from sknas._engine.training import stack as _training
-from sknas._engine.training.optimizer import StackedAdam
+from sknas._engine.training.adam import StackedAdam
 from sknas._engine.training.stack import train_stack
+from sknas._engine.training.step import TrainingStep
 from sknas._space.candidate import SETTINGS as CANDIDATE_SETTINGS
 from sknas._tasks.outputs import SigmoidOutput, SoftmaxOutput
 
@@ -152,6 +154,40 @@ def test_early_stopping_restores_the_best_epoch():
     longer = _train(data, dataclasses.replace(settings, max_iter=stopped.n_iter))
     assert longer.validation_loss > stopped.validation_loss
     assert longer.best_iter == longer.n_iter
+
+
+def test_patience_asks_for_improvements_of_more_than_tol():
+    data = _make_data(2, spread=2.0)
+    settings = dataclasses.replace(
+        SETTINGS, max_iter=30, n_iter_no_change=3, learning_rate_init=1e-3, dropout=0.0
+    )
+    patient = _train(data, settings)
+    assert _train(data, dataclasses.replace(settings, tol=0.0)).loss_curve == (
+        patient.loss_curve
+    )
+    stopped = _train(data, dataclasses.replace(settings, tol=1.0))
+    # After the first epoch, which is an improvement whatever there was before it.
+    assert (patient.n_iter, stopped.n_iter) == (30, 4)
+    # The lowest loss is the best, though it was none that patience counts.
+    assert stopped.best_iter == 4
+
+
+def test_rows_keep_their_order_where_they_are_not_shuffled(monkeypatch):
+    orders, original = [], TrainingStep.run
+
+    def run(self, positions):
+        orders.append(positions.tolist())
+        original(self, positions)
+
+    monkeypatch.setattr(TrainingStep, "run", run)
+    settings = dataclasses.replace(SETTINGS, max_iter=2, batch_size=50)
+    _train(_make_data(), dataclasses.replace(settings, shuffle=False))
+    first, last = list(range(50)), list(range(50, 80))
+    assert orders == [first, last, first, last]
+    del orders[:]
+    _train(_make_data(), settings)
+    assert orders[0] not in (first, orders[2])
+    assert sorted(orders[0] + orders[1]) == first + last
 
 
 STACK = [

@@ -14,8 +14,14 @@ from sknas._space.candidate import Setting
 from sknas._tasks.outputs import OutputLoss
 from sknas._typing import Matrix, Weights
 
-# Strength of an L2 term, as in `MLPClassifier`.
+NOT_FINITE = "a loss that is NaN or infinite"
+# Strength of an L2 term, and the least improvement, as in `MLPClassifier`.
 _AUTO_PENALTY = 0.0001
+_AUTO_TOL = 0.0001
+# With an adaptive learning rate: how many epochs without an improvement there are
+# before it is divided, and by what.
+_PLATEAU_EPOCHS = 2
+_PLATEAU_DIVISOR = 5.0
 
 
 @dataclass(frozen=True)
@@ -32,13 +38,21 @@ class OptimizerSettings:
     weight_decay: float
     max_iter: int
     schedule_iter: int
+    beta_1: float
+    beta_2: float
+    epsilon: float
+    momentum: float
+    nesterovs_momentum: bool
+    power_t: float
 
 
 @dataclass(frozen=True)
 class TrainingSettings:
     """How a network is trained; the words are those of the estimator's parameters.
 
-    Fields that are parameters have no default: the only one is the estimator's.
+    Fields that are parameters have no default: the only one is the estimator's. Those
+    that are parameters of `MLPClassifier` alone have its defaults, here and nowhere
+    else.
     """
 
     max_iter: int
@@ -52,11 +66,29 @@ class TrainingSettings:
     n_iter_no_change: int | None
     # What `alpha='auto'` is where weight decay is decoupled: it depends on the task.
     auto_decay: float
+    # Whether every epoch has an order of the rows of its own, not that of the table.
+    shuffle: bool = True
+    # Of Adam: how much of its averages a step keeps, and what it adds to the root.
+    beta_1: float = 0.9
+    beta_2: float = 0.999
+    epsilon: float = 1e-8
+    # Of gradient descent: how much of its velocity a step keeps, whether it looks ahead
+    # along that, and the exponent of the epoch with 'invscaling'.
+    momentum: float = 0.9
+    nesterovs_momentum: bool = True
+    power_t: float = 0.5
+    # Of L-BFGS: how many evaluations of the loss there are at most.
+    max_fun: int = 15000
+    # How much a loss must fall to have improved. None is 0 for the patience with the
+    # validation loss, and `MLPClassifier`'s 1e-4 for all else.
+    tol: float | None = None
     # Epochs of the learning-rate schedule, of which the training may be a part; None is
     # `max_iter`.
     schedule_iter: int | None = None
     # Whether large layers may multiply in bfloat16 where the machine is fast at it.
     allow_bfloat16: bool = True
+    # Whether results say where the optimizer stands, so that others can go on from it.
+    keeps_state: bool = False
 
     @property
     def weight_decay(self) -> float:
@@ -75,7 +107,34 @@ class TrainingSettings:
             self.weight_decay,
             self.max_iter,
             self.schedule_iter or self.max_iter,
+            self.beta_1,
+            self.beta_2,
+            self.epsilon,
+            self.momentum,
+            self.nesterovs_momentum,
+            self.power_t,
         )
+
+    @property
+    def validation_tol(self) -> float:
+        """How much the validation loss must fall, so that patience does not run out."""
+        return 0.0 if self.tol is None else self.tol
+
+    @property
+    def training_tol(self) -> float:
+        """How much the training loss must fall."""
+        return _AUTO_TOL if self.tol is None else self.tol
+
+    @property
+    def is_stochastic(self) -> bool:
+        """Whether children step together, from batch to batch."""
+        return self.solver != "lbfgs"
+
+    @property
+    def adapts(self) -> bool:
+        """Whether the learning rate follows from the training loss."""
+        # Only gradient descent has this schedule, as in `MLPClassifier`.
+        return self.solver == "sgd" and self.learning_rate == "adaptive"
 
     @property
     def stack_key(self) -> tuple[object, ...]:
@@ -103,8 +162,10 @@ class TrainingSettings:
     def n_batch_rows(self, n_rows: int) -> int:
         """Return how many rows a batch of a table has.
 
-        With 'auto', about an eighth of the rows, between 16 and 256.
+        With 'auto', about an eighth of the rows, between 16 and 256. L-BFGS takes all.
         """
+        if not self.is_stochastic:
+            return n_rows
         if isinstance(self.batch_size, str):
             # The power of two below an eighth of the rows.
             power = int(2.0 ** int(math.log2(max(n_rows / 8, 1))))
@@ -152,12 +213,61 @@ class TrainingData:
 
 
 @dataclass(frozen=True)
+class Plateau:
+    """How an adaptive learning rate stands: it is divided where the loss stays.
+
+    Attributes
+    ----------
+    factor : float
+        Of the learning rate.
+    best_loss : float
+        The lowest training loss of an epoch so far.
+    n_failed : int
+        Epochs in a row that have not lowered it by ``tol``.
+    """
+
+    factor: float = 1.0
+    best_loss: float = math.inf
+    n_failed: int = 0
+
+    def after(self, loss: float, tol: float) -> Plateau:
+        """Return what it is after another epoch."""
+        n_failed = self.n_failed + 1 if loss > self.best_loss - tol else 0
+        best_loss = min(loss, self.best_loss)
+        if n_failed < _PLATEAU_EPOCHS:
+            return Plateau(self.factor, best_loss, n_failed)
+        return Plateau(self.factor / _PLATEAU_DIVISOR, best_loss)
+
+
+@dataclass(frozen=True)
+class OptimizerState:
+    """Where the optimizer of a child stands; with its weights, all that it knows.
+
+    Attributes
+    ----------
+    n_steps, n_iter : int
+        Steps and epochs so far.
+    moments : tuple of list of (weights, bias)
+        In the layout of the child's weights: of Adam the averages of its gradients
+        and of their squares, of gradient descent its velocity.
+    plateau : Plateau
+        Of an adaptive learning rate.
+    """
+
+    n_steps: int
+    n_iter: int
+    moments: tuple[list[Weights], ...]
+    plateau: Plateau = Plateau()
+
+
+@dataclass(frozen=True)
 class TrainingJob:
     """One child to train: its randomness is in the seed, never in the order of jobs.
 
     ``fold`` says on which of a trainer's tables. ``settings`` are those of a
     `Candidate`, which has checked them: they take the place of the trainer's for this
-    child, and ``epochs`` that of ``max_iter``.
+    child, and ``epochs`` that of ``max_iter``. ``state`` is of the training that the
+    inherited weights are from, if this one goes on with it.
     """
 
     architecture: Architecture
@@ -166,6 +276,15 @@ class TrainingJob:
     fold: int = 0
     settings: tuple[Setting, ...] = ()
     epochs: int | None = None
+    state: OptimizerState | None = None
+
+    @property
+    def steps_before(self) -> tuple[int, int]:
+        """Steps and epochs of the training that this one goes on with.
+
+        The children of a stack have them in common, since they step together.
+        """
+        return (0, 0) if self.state is None else (self.state.n_steps, self.state.n_iter)
 
     def own_settings(self, settings: TrainingSettings) -> TrainingSettings:
         """Return what this child is trained with, given the trainer's settings."""
@@ -193,12 +312,14 @@ class TrainingResult:
     n_iter: int
     best_iter: int
     time: float  # seconds
-    # A value for each epoch.
+    # A value for each epoch; of L-BFGS, there is the last score alone.
     loss_curve: list[float]
     validation_scores: list[float]
     validation_loss: float
     # Of shape (n_validation_rows, n_columns), as the output gives them.
     validation_predictions: np.ndarray | None
+    # Of the same epoch as the weights, where it was asked for.
+    state: OptimizerState | None = None
 
     @property
     def failed(self) -> bool:

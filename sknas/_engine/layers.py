@@ -55,7 +55,8 @@ class Activation:
 
 
 # Pre-activations are overwritten, so that derivatives follow from the output h: 1 or 0
-# for ReLU, h + 1 below 0 for ELU, 1 - h^2 for tanh, h (1 - h) for sigmoid.
+# for ReLU, h + 1 below 0 for ELU, 1 - h^2 for tanh, h (1 - h) for sigmoid, 1 for the
+# identity.
 ACTIVATIONS = {
     "relu": Activation(
         torch.relu_,
@@ -72,6 +73,7 @@ ACTIVATIONS = {
     "sigmoid": Activation(
         torch.sigmoid_, lambda g, h: _sigmoid_backward(g, h, grad_input=g)
     ),
+    "identity": Activation(lambda z: z, lambda g, _: g),
 }
 
 

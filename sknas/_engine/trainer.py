@@ -170,9 +170,11 @@ class Trainer:
     def _stacks(self, jobs: Sequence[TrainingJob]) -> list[_Stack]:
         """Divide the jobs into stacks, the most expensive first."""
         settings = [job.own_settings(self.settings) for job in jobs]
-        # The children of a stack share the table and the batches, step by step.
+        # The children of a stack share the table and the batches, step by step, and
+        # count their steps together.
         keys = [
-            (job.fold, own.stack_key) for job, own in zip(jobs, settings, strict=True)
+            (job.fold, own.stack_key, job.steps_before)
+            for job, own in zip(jobs, settings, strict=True)
         ]
         stacks: list[list[_Stack]] = []
         for key in dict.fromkeys(keys):
@@ -187,10 +189,13 @@ class Trainer:
                 return self._step_cost(architectures, n_rows)
 
             architectures = [jobs[i].architecture for i in positions]
+            # What does not step together is best given to as many workers.
+            together = settings[positions[0]].is_stochastic
+            max_children = self._model.max_children if together else 1
             stacks.append([])
-            for members in group(architectures, cost, self._model.max_children):
+            for members in group(architectures, cost, max_children):
                 # Those that the optimizer moves alike are made neighbours: see
-                # `StackedAdam`.
+                # `StackedOptimizer`.
                 stacked = [positions[member] for member in members]
                 kinds = dict.fromkeys(settings[i].optimizer for i in stacked)
                 stacked = [

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 
 from sknas._base import BaseNASMLP
 from sknas._estimators.predictions import ClassPredictions
+from sknas._mlp_parameters import takes_mlp_parameters
 from sknas._search.strategies import SearchStrategy
 from sknas._sklearn import Interval, StrOptions, fit_context
 from sknas._space import Architecture
@@ -36,8 +37,8 @@ class NASMLPClassifier(ClassPredictions):
     layer_widths : tuple of int, default=(16, 32, 64, 128, 256)
         Widths a hidden layer may have.
     activations : tuple of str, default=('relu', 'elu', 'tanh', 'sigmoid')
-        Activations a hidden layer may have, of ``'relu'``, ``'elu'``, ``'tanh'`` and
-        ``'sigmoid'``, for which ``'logistic'`` is accepted.
+        Activations a hidden layer may have, of ``'relu'``, ``'elu'``, ``'tanh'``,
+        ``'sigmoid'``, for which ``'logistic'`` is accepted, and ``'identity'``.
     max_layers : int, default=7
         Longest architecture in tokens: dense layers, dropouts and the output layer.
         At least 2.
@@ -76,15 +77,20 @@ class NASMLPClassifier(ClassPredictions):
     weight_sharing : bool, default=False
         Whether children inherit the weights of earlier ones that had the same pair of
         adjacent layers (one-shot learning).
-    solver : {'adamw', 'adam'}, default='adamw'
-        Optimiser of the networks.
+    solver : {'adamw', 'adam', 'sgd', 'lbfgs'}, default='adamw'
+        Optimiser of the networks. ``'sgd'`` is gradient descent with momentum.
+        ``'lbfgs'`` takes all rows in every step: an epoch is an iteration, and learning
+        rates, batches, dropout and patience have no meaning for it.
     alpha : float or 'auto', default='auto'
         Weight decay. With ``solver='adamw'`` it is decoupled: each step shrinks the
-        weights by ``alpha`` times the learning rate. With ``solver='adam'`` it is the
+        weights by ``alpha`` times the learning rate. With any other solver it is the
         strength of the L2 term, divided by the batch size as in `MLPClassifier`.
-        ``'auto'`` is 0.3 for the one and 0.0001 for the other.
-    learning_rate : {'cosine', 'constant'}, default='cosine'
-        Schedule of the learning rate. ``'cosine'`` falls to zero over a training.
+        ``'auto'`` is 0.3 for the one and 0.0001 for the others.
+    learning_rate : {'cosine', 'constant', 'invscaling', 'adaptive'}, default='cosine'
+        Schedule of the learning rate. ``'cosine'`` falls to zero over a training. With
+        ``solver='sgd'``, ``'invscaling'`` divides the rate by the square root of the
+        number of the epoch, and ``'adaptive'`` divides it by 5 when two epochs in a row
+        have not lowered the training loss; with other solvers these are ``'constant'``.
     learning_rate_init : float, default=0.003
         Learning rate at the beginning.
     batch_size : int or 'auto', default='auto'
@@ -149,6 +155,11 @@ class NASMLPClassifier(ClassPredictions):
     verbose : bool or int, default=False
         Whether to report progress on stderr: 1 for a bar if tqdm is installed, else a
         line for each round; 2 for a line for each trial.
+    warm_start : bool, default=False
+        Whether `fit` continues the search of the last fit: on the same rows with its
+        trials, and on new rows with what the strategy has learned, trying the best
+        architectures first. Networks are refitted in either case. See
+        :ref:`learning_on`.
 
     Attributes
     ----------
@@ -235,6 +246,8 @@ class NASMLPClassifier(ClassPredictions):
         Seconds of the refit.
     interrupted_ : {'search', 'selection', 'refit'} or None
         The stage in which Ctrl-C ended the fit; None if it ran to its end.
+    continued_on_ : {'same rows', 'new rows'} or None
+        On what the search of an earlier fit was continued; None if it began anew.
 
     See Also
     --------
@@ -244,6 +257,12 @@ class NASMLPClassifier(ClassPredictions):
     -----
     The method is that of section 4 and appendix A of [1]_; `sknas.PAPER_SETTINGS`
     holds the settings of its section 5.1, the defaults are ours.
+
+    Parameters of `MLPClassifier` that are not listed are taken as keywords too:
+    ``activation``, ``beta_1``, ``beta_2``, ``early_stopping``, ``epsilon``,
+    ``max_fun``, ``momentum``, ``nesterovs_momentum``, ``power_t``, ``shuffle`` and
+    ``tol``. They are among ``get_params`` once they were given.
+    :ref:`from_mlp_classifier` says what each does here.
 
     References
     ----------
@@ -269,6 +288,7 @@ class NASMLPClassifier(ClassPredictions):
         "class_weight": [StrOptions({"balanced"}), dict, None],
     }
 
+    @takes_mlp_parameters
     def __init__(
         self,
         *,
@@ -305,6 +325,7 @@ class NASMLPClassifier(ClassPredictions):
         n_jobs: int | None = None,
         random_state: int | np.random.RandomState | None = None,
         verbose: bool | int = False,
+        warm_start: bool = False,
     ) -> None:
         self.layer_widths = layer_widths
         self.activations = activations
@@ -339,6 +360,7 @@ class NASMLPClassifier(ClassPredictions):
         self.n_jobs = n_jobs
         self.random_state = random_state
         self.verbose = verbose
+        self.warm_start = warm_start
 
     @fit_context(prefer_skip_nested_validation=True)
     def fit(
@@ -383,13 +405,19 @@ class NASMLPClassifier(ClassPredictions):
         self._fit(X, y, sample_weight)
         return self
 
-    def _make_task(self, X: Any, y: Any, sample_weight: np.ndarray | None) -> Task:
+    def _make_task(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: np.ndarray | None,
+        classes: np.ndarray | None = None,
+    ) -> Task:
         from sknas._tasks.classification import Classification
         from sknas._tasks.multilabel import Multilabel, has_several_columns
 
         if not has_several_columns(y):
             return Classification.from_target(
-                self, X, y, sample_weight, self.class_weight
+                self, X, y, sample_weight, self.class_weight, classes
             )
         if self.class_weight is not None:
             raise ValueError(

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sklearn.base import ClassifierMixin, RegressorMixin
 
-from sknas._base import BaseNASMLP
+from sknas._estimators.batches import ClassLearner, NumberLearner
 from sknas._table.reading.tables import as_numpy
 
 if TYPE_CHECKING:
     from sknas._fit.stages import FitResult
 
 
-class ClassPredictions(ClassifierMixin, BaseNASMLP):
+class ClassPredictions(ClassifierMixin, ClassLearner):
     """Predicts classes, or several labels per row, and their probabilities."""
 
     def __sklearn_tags__(self) -> Any:
@@ -110,7 +110,7 @@ class ClassPredictions(ClassifierMixin, BaseNASMLP):
         }
 
 
-class NumberPredictions(RegressorMixin, BaseNASMLP):
+class NumberPredictions(RegressorMixin, NumberLearner):
     """Predicts numbers."""
 
     def __sklearn_tags__(self) -> Any:

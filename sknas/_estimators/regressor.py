@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from sknas._estimators.predictions import NumberPredictions
+from sknas._mlp_parameters import takes_mlp_parameters
 from sknas._search.strategies import SearchStrategy
 from sknas._sklearn import fit_context
 from sknas._space import Architecture
@@ -34,8 +35,8 @@ class NASMLPRegressor(NumberPredictions):
     layer_widths : tuple of int, default=(16, 32, 64, 128, 256)
         Widths a hidden layer may have.
     activations : tuple of str, default=('relu', 'elu', 'tanh', 'sigmoid')
-        Activations a hidden layer may have, of ``'relu'``, ``'elu'``, ``'tanh'`` and
-        ``'sigmoid'``, for which ``'logistic'`` is accepted.
+        Activations a hidden layer may have, of ``'relu'``, ``'elu'``, ``'tanh'``,
+        ``'sigmoid'``, for which ``'logistic'`` is accepted, and ``'identity'``.
     max_layers : int, default=7
         Longest architecture in tokens: dense layers, dropouts and the output layer.
         At least 2.
@@ -74,15 +75,20 @@ class NASMLPRegressor(NumberPredictions):
     weight_sharing : bool, default=False
         Whether children inherit the weights of earlier ones that had the same pair of
         adjacent layers (one-shot learning).
-    solver : {'adamw', 'adam'}, default='adamw'
-        Optimiser of the networks.
+    solver : {'adamw', 'adam', 'sgd', 'lbfgs'}, default='adamw'
+        Optimiser of the networks. ``'sgd'`` is gradient descent with momentum.
+        ``'lbfgs'`` takes all rows in every step: an epoch is an iteration, and learning
+        rates, batches, dropout and patience have no meaning for it.
     alpha : float or 'auto', default='auto'
         Weight decay. With ``solver='adamw'`` it is decoupled: each step shrinks the
-        weights by ``alpha`` times the learning rate. With ``solver='adam'`` it is the
+        weights by ``alpha`` times the learning rate. With any other solver it is the
         strength of the L2 term, divided by the batch size as in `MLPRegressor`.
-        ``'auto'`` is 2 for the one and 0.0001 for the other.
-    learning_rate : {'cosine', 'constant'}, default='cosine'
-        Schedule of the learning rate. ``'cosine'`` falls to zero over a training.
+        ``'auto'`` is 2 for the one and 0.0001 for the others.
+    learning_rate : {'cosine', 'constant', 'invscaling', 'adaptive'}, default='cosine'
+        Schedule of the learning rate. ``'cosine'`` falls to zero over a training. With
+        ``solver='sgd'``, ``'invscaling'`` divides the rate by the square root of the
+        number of the epoch, and ``'adaptive'`` divides it by 5 when two epochs in a row
+        have not lowered the training loss; with other solvers these are ``'constant'``.
     learning_rate_init : float, default=0.003
         Learning rate at the beginning.
     batch_size : int or 'auto', default='auto'
@@ -139,6 +145,11 @@ class NASMLPRegressor(NumberPredictions):
     verbose : bool or int, default=False
         Whether to report progress on stderr: 1 for a bar if tqdm is installed, else a
         line for each round; 2 for a line for each trial.
+    warm_start : bool, default=False
+        Whether `fit` continues the search of the last fit: on the same rows with its
+        trials, and on new rows with what the strategy has learned, trying the best
+        architectures first. Networks are refitted in either case. See
+        :ref:`learning_on`.
 
     Attributes
     ----------
@@ -219,6 +230,8 @@ class NASMLPRegressor(NumberPredictions):
         Seconds of the refit.
     interrupted_ : {'search', 'selection', 'refit'} or None
         The stage in which Ctrl-C ended the fit; None if it ran to its end.
+    continued_on_ : {'same rows', 'new rows'} or None
+        On what the search of an earlier fit was continued; None if it began anew.
 
     See Also
     --------
@@ -230,6 +243,12 @@ class NASMLPRegressor(NumberPredictions):
     The method is that of section 4 and appendix A of [1]_, the defaults are ours. The
     networks minimise the squared error of the scaled target, and predictions do not
     leave the range of the targets seen in `fit`.
+
+    Parameters of `MLPRegressor` that are not listed are taken as keywords too:
+    ``activation``, ``beta_1``, ``beta_2``, ``early_stopping``, ``epsilon``,
+    ``max_fun``, ``momentum``, ``nesterovs_momentum``, ``power_t``, ``shuffle`` and
+    ``tol``. They are among ``get_params`` once they were given.
+    :ref:`from_mlp_classifier` says what each does here.
 
     References
     ----------
@@ -253,6 +272,7 @@ class NASMLPRegressor(NumberPredictions):
     # classifiers, whose labels are smoothed.
     _auto_decay = 2.0
 
+    @takes_mlp_parameters
     def __init__(
         self,
         *,
@@ -287,6 +307,7 @@ class NASMLPRegressor(NumberPredictions):
         n_jobs: int | None = None,
         random_state: int | np.random.RandomState | None = None,
         verbose: bool | int = False,
+        warm_start: bool = False,
     ) -> None:
         self.layer_widths = layer_widths
         self.activations = activations
@@ -319,6 +340,7 @@ class NASMLPRegressor(NumberPredictions):
         self.n_jobs = n_jobs
         self.random_state = random_state
         self.verbose = verbose
+        self.warm_start = warm_start
 
     @fit_context(prefer_skip_nested_validation=True)
     def fit(
@@ -362,7 +384,14 @@ class NASMLPRegressor(NumberPredictions):
         self._fit(X, y, sample_weight)
         return self
 
-    def _make_task(self, X: Any, y: Any, sample_weight: np.ndarray | None) -> Task:
+    def _make_task(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: np.ndarray | None,
+        classes: np.ndarray | None = None,
+    ) -> Task:
         from sknas._tasks.regression import Regression
 
+        del classes
         return Regression.from_target(self, X, y, sample_weight)

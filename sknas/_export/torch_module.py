@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -15,11 +15,12 @@ from sknas._tasks.target import KNEE, TargetScaler
 # Squares of it have 32 bits too, and nothing further out is squeezed otherwise.
 _FAR = 1e15
 
-_ACTIVATIONS = {
+_ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": torch.relu,
     "elu": nn.functional.elu,
     "tanh": torch.tanh,
     "sigmoid": torch.sigmoid,
+    "identity": nn.Identity(),
 }
 
 

@@ -8,7 +8,7 @@ from sknas._engine.jobs import TrainingSettings
 from sknas._fit.selection import Choice
 from sknas._fit.settings import RefitSettings
 from sknas._fit.workbench import Workbench
-from sknas._search.searcher import Problem
+from sknas._search.problem import Problem
 from sknas._warnings import warn
 
 # The least time for a network of the refit, as a share of the time that a network of

@@ -15,7 +15,8 @@ from sknas._fit.settings import SelectionSettings
 from sknas._fit.workbench import Workbench
 from sknas._progress import Progress
 from sknas._search.journal import FinalistRecord
-from sknas._search.searcher import Problem, Searcher
+from sknas._search.problem import Problem
+from sknas._search.searcher import Searcher
 from sknas._space import Candidate
 from sknas._tasks.task import ValidationMetric
 from sknas._warnings import warn

@@ -37,6 +37,10 @@ if TYPE_CHECKING:
     SettingsT = TypeVar("SettingsT", bound=DataclassInstance)
 
 
+# `n_iter_no_change` of `MLPClassifier`, for who asks for `early_stopping` alone.
+_MLP_PATIENCE = 10
+
+
 @dataclass(frozen=True)
 class SelectionSettings:
     """How finalists are trained and chosen."""
@@ -81,6 +85,8 @@ class FitSettings:
     scorer: Scoring
     device: torch.device
     progress: Progress
+    # Whether the search is kept for the next fit to continue.
+    warm_start: bool
     # Take a seed, and data with settings.
     make_encoder: Callable[[int], TableEncoder]
     make_trainer: Callable[..., Trainer]
@@ -149,7 +155,7 @@ def read_settings(
     InvalidParameterError
         If a parameter, or several together, make no sense.
     """
-    parameters = _Parameters(values, owner)
+    parameters = _Parameters(_translated(values), owner)
     # Step 1: what may fail comes before anything is made of it.
     space = _space(parameters)
     _check_epoch_fractions(parameters)
@@ -179,11 +185,28 @@ def read_settings(
         scorer=parameters["scoring"],
         device=device,
         progress=Progress(search.n_trials, parameters["verbose"]),
+        warm_start=parameters["warm_start"],
         make_encoder=functools.partial(TableEncoder, parameters["encoding"]),
         make_trainer=functools.partial(
             Trainer, device=device, n_jobs=parameters["n_jobs"]
         ),
     )
+
+
+def _translated(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Say in our parameters what was given in those of `MLPClassifier`.
+
+    They go before ours: a grid that varies them must not be without effect. All others
+    that were given are fields of `TrainingSettings`.
+    """
+    translated = dict(values)
+    if "activation" in translated:
+        translated["activations"] = (translated.pop("activation"),)
+    if "early_stopping" in translated:
+        stops_early = translated.pop("early_stopping")
+        patience = translated["n_iter_no_change"] or _MLP_PATIENCE
+        translated["n_iter_no_change"] = patience if stops_early else None
+    return translated
 
 
 def _space(parameters: _Parameters) -> SearchSpace:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,16 +13,25 @@ import torch
 
 from sknas._budget import Budget
 from sknas._engine.evaluator import Evaluation
+from sknas._fit.continuation import Continuation, EncodedRows
 from sknas._fit.evidence import score_bound
 from sknas._fit.refit import Refit
 from sknas._fit.selection import Choice, Selection
 from sknas._fit.settings import FitSettings
+from sknas._fit.warm_start import (
+    FitRecord,
+    continued_state,
+    measure_of,
+    space_of,
+)
 from sknas._fit.workbench import Workbench, affordable_rows
 from sknas._interrupts import deferred_interrupts
 from sknas._model.ensemble import FittedEnsemble, Member
 from sknas._random import SeedSource
 from sknas._search.history import SearchHistory
-from sknas._search.searcher import AskTellSearcher, Problem
+from sknas._search.problem import Problem
+from sknas._search.searcher import AskTellSearcher
+from sknas._search.state import SearchState
 from sknas._sklearn import safe_indexing
 from sknas._table.encoder import TableEncoder
 from sknas._tasks.task import Task
@@ -52,6 +61,11 @@ class FitResult:
     refit_time: float
     interrupt: KeyboardInterrupt | None
     interrupted_stage: str | None
+    # For the next fit, if it is to continue, and on what this one continued.
+    record: FitRecord | None
+    continued_on: str | None
+    # For `partial_fit`, if the networks are to learn on.
+    continuation: Continuation | None
 
 
 class Fit:
@@ -74,6 +88,11 @@ class Fit:
         Names every seed.
     budget : Budget
         Of the whole fit.
+    earlier : FitRecord or None, default=None
+        Of a fit whose search this one continues.
+    weight_unit : float or None, default=None
+        If the networks are to learn on from further rows: what the weights of these are
+        relative to.
     """
 
     def __init__(
@@ -85,8 +104,11 @@ class Fit:
         *,
         seeds: SeedSource,
         budget: Budget,
+        earlier: FitRecord | None = None,
+        weight_unit: float | None = None,
     ) -> None:
         self._settings, self._budget, self._seeds = settings, budget, seeds
+        self._weight_unit = weight_unit
         sample = affordable_rows(
             X,
             task,
@@ -112,6 +134,18 @@ class Fit:
         if isinstance(settings.scorer, str):
             self._metric.check()
         self._X = X
+        self._space = self._measure = ""
+        self._state: SearchState | None = None
+        self._continued_on: str | None = None
+        if settings.warm_start:
+            self._space, self._measure = (
+                space_of(settings),
+                measure_of(X, task, settings),
+            )
+        if earlier is not None:
+            self._state, self._continued_on = continued_state(
+                earlier, self._space, self._measure
+            )
         self._stage = "search"
         self._choice: Choice | None = None
         self._refit: Refit | None = None
@@ -174,8 +208,12 @@ class Fit:
             settings.incumbent,
             settings.candidate_settings,
         )
+        if self._continued_on is not None:
+            self._progress.note(
+                f"continuing the search of the last fit ({self._continued_on})"
+            )
         self._searcher = AskTellSearcher(
-            settings.strategy, settings.search, self._progress
+            settings.strategy, settings.search, self._progress, self._state
         )
         self._selection = Selection(
             self._searcher,
@@ -206,8 +244,10 @@ class Fit:
         self._times.append(time.monotonic())
         self._progress.stage(f"refitting {choice.evaluation.architecture}")
         settings = self._settings
+        learns_on = self._weight_unit is not None
+        training = replace(settings.training, keeps_state=learns_on)
         self._refit = Refit(
-            choice, self._problem, settings.refit, settings.training, self._workbench
+            choice, self._problem, settings.refit, training, self._workbench
         )
         try:
             self._refit.run(self._budget)
@@ -260,7 +300,30 @@ class Fit:
             refit_time=times[-1] - times[1],
             interrupt=self._interrupt,
             interrupted_stage=None if self._interrupt is None else self._stage,
+            record=self._record(),
+            continued_on=self._continued_on,
+            continuation=self._continuation(choice, networks),
         )
+
+    def _continuation(
+        self, choice: Choice, networks: Evaluation
+    ) -> Continuation | None:
+        """Return what the networks need in order to learn on."""
+        if self._weight_unit is None:
+            return None
+        data = self._workbench.all_rows(choice.view)
+        weight = np.ones(len(data.y))
+        if data.sample_weight is not None:
+            weight = data.sample_weight * self._weight_unit
+        batch = EncodedRows(data.X, data.y, weight)
+        return Continuation.begin(networks, batch, self._seeds)
+
+    def _record(self) -> FitRecord | None:
+        """Return what the next fit may continue."""
+        if not self._settings.warm_start:
+            return None
+        state = self._searcher.state()
+        return FitRecord(self._seeds, state, self._space, self._measure)
 
     def _temperature(self, choice: Choice) -> float:
         """Return the temperature of the least log loss on the validation rows.

@@ -8,8 +8,10 @@ import numpy as np
 from sklearn.utils import check_array
 from sklearn.utils.validation import validate_data
 
-from sknas._sklearn import check_sample_weight
+from sknas._fit.copies import merge_copies
+from sknas._sklearn import check_sample_weight, safe_indexing
 from sknas._table.reading.tables import is_mixed_table
+from sknas._tasks.task import Task
 
 
 def check_table(
@@ -94,12 +96,77 @@ def check_weights(X: Any, sample_weight: Any) -> np.ndarray | None:
         raise ValueError(
             "sample_weight must have an entry above 0. All sample weights are zero."
         )
-    # Relative to the largest, as sums of large ones overflow.
-    relative: np.ndarray = weights / weights.max()
-    return relative
+    return weights
 
 
-def positive_rows(estimator: Any, weights: np.ndarray) -> np.ndarray:
+def unit_of(weights: np.ndarray | None) -> float:
+    """Return the largest weight, which others are made relative to.
+
+    Sums of large weights would overflow.
+    """
+    return 1.0 if weights is None else float(weights.max())
+
+
+def total_weight(task: Task) -> float:
+    """Return the sum of the rows' weights, 1 each where there are none."""
+    weights = task.sample_weight
+    return float(task.n_rows if weights is None else weights.sum())
+
+
+def rows_to_train(
+    estimator: Any,
+    X: Any,
+    task: Task,
+    sample_weight: np.ndarray | None,
+    *,
+    keeps_classes: bool,
+) -> tuple[np.ndarray | None, Task]:
+    """Leave out rows without weight, and rows that are copies of others.
+
+    A row without weight is as good as none: it must not even be encoded.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Named by errors.
+    X : ndarray, CSR matrix or DataFrame of shape (n_rows, n_columns)
+        The validated table.
+    task : Task
+        Its target.
+    sample_weight : ndarray of shape (n_rows,) or None
+        What the user gave.
+    keeps_classes : bool
+        Whether the task keeps classes that no row has.
+
+    Returns
+    -------
+    rows : ndarray of int or None
+        Positions of the rows that are left; None for all.
+    task : Task
+        Of these rows.
+
+    Raises
+    ------
+    ValueError
+        If no row has a weight above 0.
+    """
+    rows = None
+    if task.sample_weight is not None and not task.sample_weight.all():
+        rows = _positive_rows(estimator, task.sample_weight)
+        X, task = safe_indexing(X, rows), _part(task, rows, keeps_classes)
+        sample_weight = None if sample_weight is None else sample_weight[rows]
+    merged = merge_copies(X, task, sample_weight, keeps_classes=keeps_classes)
+    if merged is None:
+        return rows, task
+    firsts, task = merged
+    return firsts if rows is None else rows[firsts], task
+
+
+def _part(task: Task, rows: np.ndarray, keeps_classes: bool) -> Task:
+    return task.subset(rows) if keeps_classes else task.restrict(rows)
+
+
+def _positive_rows(estimator: Any, weights: np.ndarray) -> np.ndarray:
     """Return the positions of the rows that have a weight above 0.
 
     Raises
@@ -114,3 +181,25 @@ def positive_rows(estimator: Any, weights: np.ndarray) -> np.ndarray:
             "0, by sample_weight and by class_weight. All weights are zero."
         )
     return rows
+
+
+def check_same_target(estimator: Any, task: Task) -> None:
+    """Refuse a target that the networks of an earlier fit do not predict.
+
+    Raises
+    ------
+    ValueError
+        If the classes, or the numbers of outputs, are others.
+    """
+    classes = task.attributes().get("classes_")
+    if classes is not None and not np.array_equal(classes, estimator.classes_):
+        raise ValueError(
+            "warm_start=True continues with the classes of the last fit alone: y must "
+            f"have the classes {estimator.classes_}. Got {classes} instead."
+        )
+    n_outputs = task.output.n_outputs
+    if n_outputs != estimator.n_outputs_:
+        raise ValueError(
+            "warm_start=True continues with the outputs of the last fit alone: y must "
+            f"have {estimator.n_outputs_}. Got {n_outputs} instead."
+        )

@@ -25,6 +25,11 @@ def _sigmoid_(z: np.ndarray) -> None:
     expit(z, out=z)
 
 
+def _identity_(z: np.ndarray) -> None:
+    # Nothing is left to do.
+    pass
+
+
 #: What a hidden layer applies, in place: large tables would otherwise be allocated
 #: anew at every layer.
 HIDDEN: dict[str, Callable[[np.ndarray], None]] = {
@@ -32,6 +37,7 @@ HIDDEN: dict[str, Callable[[np.ndarray], None]] = {
     "tanh": _tanh_,
     "relu": _relu_,
     "elu": _elu_,
+    "identity": _identity_,
 }
 
 

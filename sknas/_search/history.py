@@ -61,6 +61,14 @@ class SearchHistory:
         else:
             self.finalists.append(record)
 
+    def without_finalists(self) -> SearchHistory:
+        """Return the record of the search alone, in a journal of its own."""
+        journal = MemoryJournal()
+        for record in self._journal:
+            if not isinstance(record, FinalistRecord):
+                journal.append(record)
+        return SearchHistory(journal)
+
     def trained(self) -> list[int]:
         """Return the indices of the trials that did not fail."""
         return [i for i, trial in enumerate(self.trials) if trial.status == TRAINED]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -13,62 +13,21 @@ from typing import Protocol
 import numpy as np
 
 from sknas._budget import Budget
-from sknas._engine.evaluator import Evaluation, Evaluator, Request
+from sknas._engine.evaluator import Evaluation, Request
 from sknas._interrupts import deferred_interrupts
 from sknas._progress import Progress
-from sknas._random import SeedSource
 from sknas._search.history import SearchHistory
 from sknas._search.journal import FAILED, TRAINED, Round, Trial
+from sknas._search.problem import Problem
+from sknas._search.state import SearchState
 from sknas._search.strategies import SearchStrategy
 from sknas._search.weight_store import BigramWeightStore
 from sknas._space import (
-    Architecture,
-    Candidate,
     Proposal,
     Proposed,
-    SearchSpace,
     as_proposal,
 )
-from sknas._space.candidate import SETTINGS
-from sknas._tasks.task import ValidationMetric
 from sknas._warnings import describe, warn
-
-
-@dataclass(frozen=True)
-class Problem:
-    """What a search is to solve.
-
-    Parameters
-    ----------
-    space : SearchSpace
-        Where architectures come from.
-    evaluator : Evaluator
-        Trains candidates at the fidelity of the search.
-    metric : ValidationMetric
-        Scores them on the evaluator's validation rows.
-    seeds : SeedSource
-        Names every seed.
-    incumbent : Architecture or None
-        Trial 0, which the others have to beat.
-    settings : collection of str, default=all
-        Names of the settings that candidates may have: not every estimator has a
-        parameter for each.
-    """
-
-    space: SearchSpace
-    evaluator: Evaluator
-    metric: ValidationMetric
-    seeds: SeedSource
-    incumbent: Architecture | None
-    settings: Collection[str] = frozenset(SETTINGS)
-
-    def seed(self, purpose: str, candidate: Candidate) -> int:
-        """Return the seed of a candidate's networks, whatever is trained beside it.
-
-        Candidates of one architecture begin with the same weights: what differs between
-        them is due to their settings alone.
-        """
-        return self.seeds.seed(purpose, candidate.architecture)
 
 
 class Searcher(Protocol):
@@ -106,6 +65,8 @@ class AskTellSearcher:
         Rounds, and what belongs to them.
     progress : Progress
         Shows it.
+    state : SearchState or None, default=None
+        Where an earlier search ended. Its strategy goes on in place of ``strategy``.
 
     Attributes
     ----------
@@ -121,15 +82,23 @@ class AskTellSearcher:
         strategy: SearchStrategy,
         settings: SearchSettings,
         progress: Progress,
+        state: SearchState | None = None,
     ) -> None:
-        self.strategy = strategy
+        self._is_set_up = state is not None
+        state = SearchState(strategy) if state is None else state
+        self.strategy = state.strategy
         self.settings = settings
         self.progress = progress
-        self.history = SearchHistory()
-        self.best: tuple[int, Evaluation] | None = None
+        self.history = state.history
+        self.best: tuple[int, Evaluation] | None = state.best
+        # One store for each fold: what is measured on a row must not come from
+        # training on it.
+        self._stores = state.stores
+        # What the first round tries besides what the strategy proposes.
+        self._first = state.first
         # All that was trained, so that nothing is trained twice: a strategy that is no
         # `SearchStrategy` may repeat itself.
-        self._seen: set[Proposal] = set()
+        self._seen = {as_proposal(trial.proposal) for trial in self.history.trials}
         # How often children failed, by the reason.
         self._errors: Counter[str] = Counter()
 
@@ -156,18 +125,22 @@ class AskTellSearcher:
         self._problem = problem
         # No failure may look better than a guess, even where nothing else is known.
         self._guess = problem.metric.guess_reward()
-        # One store for each fold: what is measured on a row must not come from
-        # training on it.
-        n_stores = problem.evaluator.n_folds if self.settings.weight_sharing else 0
-        self._stores = [BigramWeightStore() for _ in range(n_stores)]
-        # The first optimiser of a process imports more of torch.
-        with deferred_interrupts():
-            self.strategy.setup(problem.space, problem.seeds.seed("strategy"))
+        if self.settings.weight_sharing and not self._stores:
+            self._stores = [
+                BigramWeightStore() for _ in range(problem.evaluator.n_folds)
+            ]
+        if not self._is_set_up:
+            # The first optimiser of a process imports more of torch.
+            with deferred_interrupts():
+                self.strategy.setup(problem.space, problem.seeds.seed("strategy"))
+            self._is_set_up = True
         seconds_of_last = 0.0
-        for number in range(self.settings.n_rounds):
+        # Rounds follow those of an earlier search.
+        self._n_before = len(self.history.rounds)
+        for number in range(self._n_before, self._n_before + self.settings.n_rounds):
             start = time.perf_counter()
             # A round that would not end in time would be trained in vain.
-            if number and seconds_of_last > budget.seconds_left():
+            if number > self._n_before and seconds_of_last > budget.seconds_left():
                 break
             # Nothing new to try, an error, or the end of the time.
             if not self._try_round(number, budget):
@@ -184,12 +157,12 @@ class AskTellSearcher:
         except Exception as error:
             # In the first round it is most likely a mistake that a user wants to see at
             # once. Later on there is a result worth keeping.
-            if not number or self.best is None:
+            if number == self._n_before or self.best is None:
                 raise
             warn(
-                f"The search ended in round {number + 1} of {self.settings.n_rounds} "
-                f"with {describe(error)}. The choice is among the "
-                f"{len(self.history)} trials recorded so far."
+                f"The search ended in round {number + 1 - self._n_before} of "
+                f"{self.settings.n_rounds} with {describe(error)}. The choice is among "
+                f"the {len(self.history)} trials recorded so far."
             )
             return False
 
@@ -197,7 +170,7 @@ class AskTellSearcher:
         """Ask, train, record, tell; return whether another round may follow."""
         start = time.perf_counter()
         # Step 1: ask.
-        given = self._propose(is_first=number == 0)
+        given = self._propose(is_first=not number)
         if not given:
             return False
         trainer = self._problem.evaluator.trainer
@@ -251,12 +224,12 @@ class AskTellSearcher:
     def _propose(self, *, is_first: bool) -> list[Proposed]:
         """Ask for what a round tries, and keep what is new."""
         given: list[Proposed] = []
-        first = self._problem.incumbent
-        if is_first and first is not None:
-            given.append(first)
-            self._seen.add(as_proposal(first))
-        # Trial 0 is one of the first round's; the strategy may be asked for none.
-        n = self.settings.n_architectures - len(given)
+        n = self.settings.n_architectures
+        if is_first:
+            # These are some of the round's; the strategy may be asked for none.
+            given += self._first_proposals()[:n]
+            self._seen |= {as_proposal(each) for each in given}
+        n -= len(given)
         asked = self.strategy.ask(n)
         self._check_asked(asked, n)
         # Of what means the same, the first; it stays in the strategy's own form.
@@ -271,6 +244,21 @@ class AskTellSearcher:
                 f"architecture in the first round. Got {asked!r} instead."
             )
         return given
+
+    def _first_proposals(self) -> list[Proposed]:
+        """Return trial 0, and what was best in an earlier search on other rows."""
+        incumbent = self._problem.incumbent
+        first: list[Proposed] = [] if incumbent is None else [incumbent]
+        known = set(map(as_proposal, first))
+        # The strategy has to have its say too.
+        n_earlier = self.settings.n_architectures // 2
+        earlier = self._first[:n_earlier]
+        return first + [each for each in earlier if as_proposal(each) not in known]
+
+    def state(self) -> SearchState:
+        """Return what another search may go on from."""
+        history = self.history.without_finalists()
+        return SearchState(self.strategy, history, self.best, self._stores)
 
     def _check_asked(self, asked: object, n: int) -> None:
         """Refuse what is not a list of at most ``n`` proposals of the space."""
@@ -393,7 +381,7 @@ class AskTellSearcher:
         # Where a strategy's figure has the name of one of ours, ours stays.
         self.history.record(Round({**figures, **report, **figures}))
         self.progress.round(
-            number + 1,
+            number + 1 - self._n_before,
             self.settings.n_rounds,
             len(self.history),
             self.history.best_score(),

@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-ACTIVATIONS = ("sigmoid", "tanh", "relu", "elu")
+ACTIVATIONS = ("sigmoid", "tanh", "relu", "elu", "identity")
 DROPOUT = "dropout"
 INPUT = "input"
 OUTPUT = "output"
@@ -53,9 +53,9 @@ class Architecture:
     ----------
     *layers : tuple of (int, str) or 'dropout'
         Dense layers as ``(width, activation)`` with an activation of ``'sigmoid'``
-        (also written ``'logistic'``), ``'tanh'``, ``'relu'`` or ``'elu'``;
-        ``'dropout'`` drops units of the layer before it. The first layer is dense, and
-        no two dropouts follow each other.
+        (also written ``'logistic'``), ``'tanh'``, ``'relu'``, ``'elu'`` or
+        ``'identity'``; ``'dropout'`` drops units of the layer before it. The first
+        layer is dense, and no two dropouts follow each other.
 
     Attributes
     ----------

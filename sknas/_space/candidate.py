@@ -19,8 +19,8 @@ SETTINGS: dict[str, Interval | StrOptions] = {
     "label_smoothing": Interval(Real, 0, 1, closed="left"),
     "dropout": Interval(Real, 0, 1, closed="left"),
     "batch_size": Interval(Integral, 1, None, closed="left"),
-    "solver": StrOptions({"adamw", "adam"}),
-    "learning_rate": StrOptions({"cosine", "constant"}),
+    "solver": StrOptions({"adamw", "adam", "sgd", "lbfgs"}),
+    "learning_rate": StrOptions({"cosine", "constant", "invscaling", "adaptive"}),
 }
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -11,7 +10,6 @@ from typing import Any
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import check_array, check_consistent_length, column_or_1d
-from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 
 from sknas._sklearn import safe_indexing
@@ -20,6 +18,7 @@ from sknas._tasks.calibration import (
     calibration_temperature,
     true_log_probabilities,
 )
+from sknas._tasks.labels import as_label_array, positions_of, weights_of_classes
 from sknas._tasks.metric import ScorerMetric
 from sknas._tasks.outputs import OutputLoss, SigmoidOutput, SoftmaxOutput
 from sknas._tasks.splits import SplitSettings
@@ -59,6 +58,7 @@ class Classification:
         y: Any,
         sample_weight: np.ndarray | None = None,
         class_weight: Mapping[Any, float] | str | None = None,
+        classes: np.ndarray | None = None,
     ) -> Classification:
         """Validate labels and encode them.
 
@@ -75,12 +75,14 @@ class Classification:
             Weights of the rows.
         class_weight : dict, 'balanced' or None, default=None
             Weights of the classes, which those of the rows are multiplied by.
+        classes : ndarray of shape (n_classes,), optional
+            Labels, sorted, of which y need not have all. By default those of y.
 
         Raises
         ------
         ValueError
-            If y is None, has missing values, does not have one label per row, or is
-            continuous.
+            If y is None, has missing values, does not have one label per row, is
+            continuous, or has a label that is not one of the classes.
         """
         name = type(estimator).__name__
         if y is None:
@@ -89,13 +91,17 @@ class Classification:
                 "None."
             )
         # scikit-learn's own checks, so that errors are in the words of its classifiers.
-        y = column_or_1d(_as_array(y), warn=True)
+        y = column_or_1d(as_label_array(y), warn=True)
         check_array(y, ensure_2d=False, dtype=None, input_name="y", estimator=estimator)
         check_consistent_length(X, y)
         check_classification_targets(y)
-        classes, codes = np.unique(y, return_inverse=True)
+        present, codes = np.unique(y, return_inverse=True)
+        if classes is None:
+            classes = present
+        else:
+            codes = positions_of(estimator, present, classes)[codes]
         if class_weight is not None:
-            of_classes = _weights_of_classes(class_weight, classes, y)
+            of_classes = weights_of_classes(class_weight, classes, codes, sample_weight)
             given = 1.0 if sample_weight is None else sample_weight
             sample_weight = given * of_classes[codes]
         return cls(classes, codes.astype(np.int64, copy=False), sample_weight)
@@ -195,69 +201,6 @@ class Classification:
     def attributes(self) -> dict[str, np.ndarray]:
         """Return what a fitted classifier publishes about its labels."""
         return {"classes_": self.classes}
-
-
-def _weights_of_classes(
-    class_weight: Mapping[Any, float] | str, classes: np.ndarray, y: np.ndarray
-) -> np.ndarray:
-    """Return a weight for each class, 1 at most."""
-    if isinstance(class_weight, Mapping):
-        labels = classes.tolist()
-        unknown = [label for label in class_weight if label not in labels]
-        unnamed = [label for label in labels if label not in class_weight]
-        # Where all are named, others may be missing from a part of the rows only.
-        if unknown and unnamed:
-            raise ValueError(
-                f"class_weight must name labels of y. It names {unknown}, which are "
-                f"none, and not {unnamed}. Got {class_weight!r} instead."
-            )
-        weights = np.array([class_weight.get(label, 1.0) for label in labels])
-    else:
-        weights = compute_class_weight(class_weight, classes=classes, y=y)
-    if not (weights >= 0).all() or not np.isfinite(weights).all():
-        raise ValueError(
-            "class_weight must have no negative and no infinite value. Got "
-            f"{class_weight!r} instead."
-        )
-    relative: np.ndarray = weights / (weights.max() or 1.0)
-    return relative
-
-
-def _as_array(y: Any) -> Any:
-    """Turn pandas' own kinds of columns into numpy's, and refuse missing labels.
-
-    scikit-learn would turn nullable integers into floats.
-    """
-    if type(y).__module__.startswith("polars"):
-        y = y.to_numpy()
-    is_frame = hasattr(y, "iloc") and getattr(y, "ndim", 1) == 2
-    if is_frame and y.shape[1] == 1:
-        # Still a column, of which scikit-learn warns.
-        return np.asarray(_as_array(y.iloc[:, 0]))[:, None]
-    if hasattr(y, "isna") and not is_frame:
-        _refuse_missing(np.asarray(y.isna(), dtype=bool))
-        # A nullable type names the NumPy type that holds its values.
-        return np.asarray(y, dtype=getattr(y.dtype, "numpy_dtype", None))
-    # NumPy would turn a NaN among strings into the label 'nan'.
-    if isinstance(y, (list, tuple)) or getattr(y, "dtype", None) == object:
-        _refuse_missing(np.array([_is_missing(label) for label in y], dtype=bool))
-    return y
-
-
-def _is_missing(label: object) -> bool:
-    if isinstance(label, (float, np.floating)):
-        return math.isnan(label)
-    # By name, since pandas need not be installed.
-    return label is None or type(label).__name__ in ("NAType", "NaTType")
-
-
-def _refuse_missing(missing: np.ndarray) -> None:
-    if missing.any():
-        raise ValueError(
-            f"Input y contains NaN, None or pd.NA in {missing.sum()} of {len(missing)} "
-            f"rows, the first at position {missing.argmax()}. Drop these rows or give "
-            "them a label of their own."
-        )
 
 
 class _Predictions(ClassifierMixin, BaseEstimator):

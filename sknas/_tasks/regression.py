@@ -147,6 +147,23 @@ class Regression:
         scaled = scaler.transform(columns).astype(np.float32)
         return replace(part, y=scaled, scaler=scaler)
 
+    def continued(self, scaler: TargetScaler) -> Regression:
+        """Return the task with the scale of an earlier one, for networks of that.
+
+        Parameters
+        ----------
+        scaler : TargetScaler
+            Its range is widened to hold these numbers too.
+        """
+        columns = self.given_y.reshape(self.n_rows, -1)
+        if columns.shape[1] != len(scaler.center_):
+            # The form of the target is checked where the first one is known.
+            return self
+        widened = scaler.widened(columns)
+        return replace(
+            self, y=widened.transform(columns).astype(np.float32), scaler=widened
+        )
+
     def split(
         self, settings: SplitSettings, random_state: int
     ) -> list[tuple[np.ndarray, np.ndarray]]:

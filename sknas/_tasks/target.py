@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import copy
+
 import numpy as np
 
 # Percent of the rows at either end that do not count in the scale of a target: what
@@ -83,6 +85,19 @@ class TargetScaler:
         deviation = np.sqrt(np.average(squares, axis=0, weights=sample_weight))
         self.deviation_ = np.where(deviation > 0, deviation, 1.0)
         return self
+
+    def widened(self, y: np.ndarray) -> TargetScaler:
+        """Return the same scale with a range that holds further targets.
+
+        Parameters
+        ----------
+        y : ndarray of shape (n_rows, n_targets)
+            Finite numbers.
+        """
+        scaler = copy(self)
+        scaler.lowest_ = np.minimum(self.lowest_, y.min(axis=0))
+        scaler.highest_ = np.maximum(self.highest_, y.max(axis=0))
+        return scaler
 
     def _compress(self, y: np.ndarray) -> np.ndarray:
         """Scale, and compress what is far out."""

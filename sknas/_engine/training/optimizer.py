@@ -1,55 +1,69 @@
-"""Adam and AdamW on the flat buffers of a stack: one fused call for equal steps."""
+"""What all optimizers of a stack share: groups of children that are moved alike."""
 
 from __future__ import annotations
 
 import itertools
 import math
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from sknas._engine.jobs import OptimizerSettings
+from sknas._engine.jobs import OptimizerSettings, OptimizerState
 from sknas._engine.network import StackedMLP
 
-_BETA_1, _BETA_2, _EPSILON = 0.9, 0.999, 1e-8
 _LARGEST = torch.finfo(torch.float32).max
 
 
-class StackedAdam:
-    """Moves all parameters of a stack at once.
+class StackedOptimizer:
+    """Moves all parameters of a stack at once; a subclass says how.
 
+    As in `MLPClassifier`, the L2 term ``alpha`` is divided by the batch size.
     Everything that changes from step to step is a tensor, so that a step can be
-    recorded once and replayed. torch's fused Adam takes one learning rate: it is called
-    once for each group of neighbouring children with equal settings, on their slice of
-    the leading axis. Usually all children have the same, and there is one call.
+    recorded once and replayed. Neighbouring children with equal settings are a group,
+    which is moved by one call on its slice of the leading axis. Usually all children
+    have the same, and there is one group.
 
     Parameters
     ----------
     network : StackedMLP
         What is trained.
     settings : sequence of OptimizerSettings
-        One for each child. As in `MLPClassifier`, the L2 term ``alpha`` of ``'adam'``
-        is divided by the batch size; with ``'adamw'``, weight decay is decoupled.
+        One for each child.
+    n_steps, n_iter : int, default=0
+        Steps and epochs that all children have behind them.
 
     Attributes
     ----------
+    n_iter : int
+        The number of the current epoch, to be set before its first step.
+    n_steps : Tensor of shape ()
+        Steps so far.
+    moments : list of Tensor of the shape of the network's parameters
+        What is kept of earlier gradients.
     groups : list of Group
         The children that are moved together, in their order.
-
-    References
-    ----------
-    .. [1] D. P. Kingma and J. Ba, "Adam: A Method for Stochastic Optimization", 2015.
     """
 
+    n_moments: ClassVar[int]
+    group_class: ClassVar[type[Group]]
+
     def __init__(
-        self, network: StackedMLP, settings: Sequence[OptimizerSettings]
+        self,
+        network: StackedMLP,
+        settings: Sequence[OptimizerSettings],
+        n_steps: int = 0,
+        n_iter: int = 0,
     ) -> None:
         self.network = network
-        self.first_moment = torch.zeros_like(network.parameters)
-        self.second_moment = torch.zeros_like(network.parameters)
+        self.n_iter = n_iter
+        parameters = network.parameters
+        self.moments = [torch.zeros_like(parameters) for _ in range(self.n_moments)]
+        # Of the learning rates where these are adaptive, of shape (n_children, 1).
+        self.factors = parameters.new_ones((network.n_children, 1))
         # Of shape (), as torch asks for: the children of a stack step together.
-        self._n_steps = network.parameters.new_zeros(())
+        self.n_steps = parameters.new_full((), n_steps)
         self._settings = list(settings)
         self._make_groups()
 
@@ -59,7 +73,7 @@ class StackedAdam:
         # Only neighbours are grouped: a group has to be one slice of the leading axis.
         for settings, neighbours in itertools.groupby(self._settings):
             children = slice(start, start + len(list(neighbours)))
-            self.groups.append(Group(self, children, settings))
+            self.groups.append(self.group_class(self, children, settings))
             start = children.stop
 
     def set_progress(self, progress: Sequence[float]) -> None:
@@ -71,20 +85,27 @@ class StackedAdam:
             How much of the schedule of each group is behind, from 0 to 1.
         """
         for group, of_group in zip(self.groups, progress, strict=True):
-            group.set_progress(of_group)
+            group.set_rate(group.scheduled_rate(of_group, self.n_iter))
 
     def step(self, n_rows: int) -> None:
         """Move the parameters along the gradients of a batch of ``n_rows``."""
-        self._n_steps.add_(1)
+        self.n_steps.add_(1)
         for group in self.groups:
-            group.step(n_rows, self._n_steps)
+            group.penalize(n_rows)
+            group.step()
+
+    def restore(self, child: int, state: OptimizerState) -> None:
+        """Let a child go on with the moments of an earlier training."""
+        for moment, arrays in zip(self.moments, state.moments, strict=True):
+            self.network.insert(child, arrays, moment)
 
     def select(self, network: StackedMLP, children: Tensor) -> None:
         """Go on with some of the children, which ``network`` holds now."""
-        moments = (self.first_moment, self.second_moment)
-        self.first_moment, self.second_moment = (
-            self.network.select_flat(moment, network, children) for moment in moments
-        )
+        self.moments = [
+            self.network.select_flat(moment, network, children)
+            for moment in self.moments
+        ]
+        self.factors = self.factors[children.to(self.factors.device)]
         self.network = network
         self._settings = [self._settings[child] for child in children.tolist()]
         self._make_groups()
@@ -95,78 +116,72 @@ class Group:
 
     Parameters
     ----------
-    optimizer : StackedAdam
+    optimizer : StackedOptimizer
         Whose moments these are.
     children : slice
         Positions on the leading axis.
     settings : OptimizerSettings
         What these children have in common.
+
+    Attributes
+    ----------
+    parameters, gradients : Tensor of shape (n_children, n_parameters)
+        Views of the network's.
+    moments : list of Tensor of that shape
+        Views of the optimizer's.
+    factors : Tensor of shape (n_children, 1)
+        A view of the optimizer's.
     """
 
     def __init__(
-        self, optimizer: StackedAdam, children: slice, settings: OptimizerSettings
+        self, optimizer: StackedOptimizer, children: slice, settings: OptimizerSettings
     ) -> None:
         self.settings = settings
         network = optimizer.network
-        # Views of shape (n_children, n_parameters), in the lists that torch asks for.
-        self._buffers = [
-            [flat[children]]
-            for flat in (
-                network.parameters,
-                network.gradients,
-                optimizer.first_moment,
-                optimizer.second_moment,
-            )
-        ]
-        self._decayed = network.decayed[children]
+        self.parameters = network.parameters[children]
+        self.gradients = network.gradients[children]
+        self.moments = [moment[children] for moment in optimizer.moments]
+        self.factors = optimizer.factors[children]
+        self.decayed = network.decayed[children]
         self._decayed_gradients = network.decayed_gradients[children]
-        self._decays = settings.solver == "adamw" and settings.weight_decay > 0
-        self._penalizes = settings.solver == "adam" and settings.weight_decay > 0
-        self._rate = network.parameters.new_zeros(())
-        self._shrinkage = network.parameters.new_ones(())
+        self._is_scaled = (settings.solver, settings.learning_rate) == (
+            "sgd",
+            "invscaling",
+        )
+        decay = settings.weight_decay
+        self._penalty = decay if settings.solver != "adamw" else 0.0
 
-    def set_progress(self, progress: float) -> None:
-        """Set the learning rate for a share of the schedule that is behind."""
+    def scheduled_rate(self, progress: float, n_iter: int) -> float:
+        """Return the learning rate at a share of the schedule, and in an epoch."""
         rate = self.settings.learning_rate_init
         if self.settings.learning_rate == "cosine":
             # From the initial rate to 0 along half a cosine.
             rate *= 0.5 * (1 + math.cos(math.pi * progress))
-        self._rate.fill_(_within_float32(rate))
-        if self._decays:
-            self._shrinkage.fill_(
-                _within_float32(1 - rate * self.settings.weight_decay)
-            )
+        # As in `MLPClassifier`, the other schedules are of gradient descent alone. But
+        # that counts rows, not epochs, from the second epoch on, where its rate falls
+        # to next to nothing.
+        elif self._is_scaled:
+            rate /= n_iter**self.settings.power_t
+        return rate
 
-    def step(self, n_rows: int, n_steps: Tensor) -> None:
-        """Move these children; ``n_steps`` counts the steps, this one included."""
-        # AdamW: W shrinks by the factor 1 - rate * decay, apart from the gradient.
-        if self._decays:
-            self._decayed.mul_(self._shrinkage)
-        elif self._penalizes:
-            # Adam: the gradient of the L2 term alpha / (2 n) |W|^2 is alpha / n W.
-            penalty = _within_float32(self.settings.weight_decay / n_rows)
-            self._decayed_gradients.add_(self._decayed, alpha=penalty)
-        parameters, gradients, first_moment, second_moment = self._buffers
-        # What torch.optim.Adam(fused=True) calls in the end; the way there would cost
-        # a small network a tenth of its step. The empty list is for AMSGrad; torch's
-        # own weight decay would shrink the biases too.
-        torch._fused_adam_(
-            parameters,
-            gradients,
-            first_moment,
-            second_moment,
-            [],
-            [n_steps],
-            lr=self._rate,
-            beta1=_BETA_1,
-            beta2=_BETA_2,
-            weight_decay=0.0,
-            eps=_EPSILON,
-            amsgrad=False,
-            maximize=False,
-        )
+    def set_rate(self, rate: float) -> None:
+        """Set the learning rate of the next step."""
+        raise NotImplementedError
+
+    def penalize(self, n_rows: int) -> None:
+        """Add the gradient of the L2 term, as in `MLPClassifier`.
+
+        That of ``alpha / (2 n) |W|^2`` for a batch of n rows is ``alpha / n W``.
+        """
+        if self._penalty:
+            penalty = within_float32(self._penalty / n_rows)
+            self._decayed_gradients.add_(self.decayed, alpha=penalty)
+
+    def step(self) -> None:
+        """Move these children."""
+        raise NotImplementedError
 
 
-def _within_float32(value: float) -> float:
+def within_float32(value: float) -> float:
     """Return a value that 32 bits can hold: too large a step fails by its loss."""
     return min(max(value, -_LARGEST), _LARGEST)

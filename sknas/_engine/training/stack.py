@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -14,21 +14,35 @@ from sknas._budget import Budget
 from sknas._device import has_fast_bfloat16, single_thread
 from sknas._engine.grouping import cost_model
 from sknas._engine.jobs import (
+    NOT_FINITE,
+    OptimizerState,
+    Plateau,
     TrainingData,
     TrainingJob,
     TrainingResult,
     TrainingSettings,
 )
 from sknas._engine.network import StackedMLP
-from sknas._engine.training.optimizer import StackedAdam
+from sknas._engine.training.adam import StackedAdam
+from sknas._engine.training.full_batch import train_full_batch
+from sknas._engine.training.optimizer import StackedOptimizer
 from sknas._engine.training.pace import Pace, Schedule
 from sknas._engine.training.rows import TrainingRows
+from sknas._engine.training.sgd import StackedSGD
 from sknas._engine.training.step import TrainingStep
 from sknas._typing import Weights
 
 _UNLIMITED = Budget()
 # Cost of validating a row relative to that of training on it, until it is measured.
 _VALIDATION_COST = 0.5
+# With an adaptive learning rate, training ends when it has fallen so far.
+_LEAST_RATE = 1e-6
+
+_OPTIMIZERS: dict[str, type[StackedOptimizer]] = {
+    "adamw": StackedAdam,
+    "adam": StackedAdam,
+    "sgd": StackedSGD,
+}
 
 
 def train_stack(
@@ -48,7 +62,9 @@ def train_stack(
     data : TrainingData
         Encoded rows.
     jobs : sequence of TrainingJob
-        For each child its architecture, seed, inherited weights and own settings.
+        For each child its architecture, seed, inherited weights and own settings, and
+        where it goes on with another training, the state of that. Children that share a
+        stack have taken the same number of steps before.
     settings : TrainingSettings
         Optimizer, schedule, regularisation, epochs.
     seed : int
@@ -71,6 +87,11 @@ def train_stack(
     """
     # The layers compute their gradients themselves: autograd has nothing to record.
     with torch.inference_mode(False), torch.no_grad(), single_thread():
+        if not jobs[0].own_settings(settings).is_stochastic:
+            return train_full_batch(
+                *(data, jobs, settings, device),
+                *(budget, is_cancelled, must_finish),
+            )
         training = _StackTraining(data, jobs, settings, seed, device)
         pace = Pace(training, budget, must_finish=must_finish)
         if not training.run(pace, is_cancelled):
@@ -86,12 +107,23 @@ class _Child:
     settings: TrainingSettings
     error: str | None = None
     best_iter: int = 0
+    # The last epoch that patience counts as an improvement.
+    improved_iter: int = 0
     best_loss: float = math.inf
     time: float = 0.0
     loss_curve: list[float] = field(default_factory=list)
     validation_scores: list[float] = field(default_factory=list)
     best_predictions: Tensor | None = None
     weights: list[Weights] = field(default_factory=list)
+    plateau: Plateau = field(default_factory=Plateau)
+    # Without its moments until the weights are taken.
+    state: OptimizerState | None = None
+
+    @property
+    def is_at_least_rate(self) -> bool:
+        """Whether an adaptive learning rate has fallen to next to nothing."""
+        factor = self.plateau.factor
+        return factor < 1 and factor * self.settings.learning_rate_init <= _LEAST_RATE
 
 
 class _StackTraining:
@@ -128,15 +160,27 @@ class _StackTraining:
         # The order of the rows comes from the CPU: the same on every device.
         self.order_generator = torch.Generator("cpu").manual_seed(seed)
         optimized = [each.optimizer for each in of_children]
-        self.optimizer = StackedAdam(self.network, optimized)
+        # Steps so far, and epochs before this training: the same for all, since they
+        # step together.
+        ((self.n_steps, self.n_before),) = {job.steps_before for job in jobs}
+        self.optimizer = _OPTIMIZERS[of_children[0].solver](
+            self.network, optimized, self.n_steps, self.n_before
+        )
+        for position, child in enumerate(self.children):
+            state = child.job.state
+            if state is not None:
+                self.optimizer.restore(position, state)
+                child.plateau = state.plateau
+        self.keeps_state, self.shuffle = settings.keeps_state, settings.shuffle
         # Those on the network's leading axis, in its order, and those of them that are
         # not done: to go on with all may be cheaper than to leave some out.
         self.stacked = list(self.children)
         self.active = list(self.children)
         self._schedules = {each: Schedule(each, self.n_batches) for each in optimized}
+        self._adapt_rates()
         self.reduced_at = cost_model(device).reduced_at
-        # Of shape (n_children, n_parameters): each row is of its child's best epoch.
-        self.best_parameters: Tensor | None = None
+        # Copies of the buffers: each row is of its child's best epoch.
+        self.best: list[Tensor] = []
         # A step and its buffers for each batch size: the last batch of an epoch may be
         # a smaller one.
         self._steps: dict[int, TrainingStep] = {}
@@ -150,6 +194,12 @@ class _StackTraining:
     def validation_steps(self) -> float:
         """What validation is likely to cost, in steps."""
         return _VALIDATION_COST * self.table.n_validation_rows / self.batch_size
+
+    @property
+    def buffers(self) -> list[Tensor]:
+        """What is kept of a child: parameters, then moments if these are wanted."""
+        moments = self.optimizer.moments if self.keeps_state else []
+        return [self.network.parameters, *moments]
 
     def run(self, pace: Pace, is_cancelled: Callable[[], bool]) -> bool:
         """Train until epochs, time or patience are used up or losses are not finite.
@@ -179,10 +229,9 @@ class _StackTraining:
 
     def _train_epoch(self, pace: Pace, is_cancelled: Callable[[], bool]) -> int:
         """Train on each row once, or until the time is over; return on how many."""
-        order = torch.randperm(
-            self.n_rows, generator=self.order_generator, device="cpu"
-        )
+        order = self._order()
         n_rows_seen = 0
+        self.optimizer.n_iter += 1
         schedules = list(self.schedules)
         of_groups = [self._schedules[group.settings] for group in self.optimizer.groups]
         # Positions of the rows of each batch, tensors of shape (batch_size,).
@@ -193,10 +242,17 @@ class _StackTraining:
                 break
             self.optimizer.set_progress([schedule.progress for schedule in of_groups])
             self._step(len(positions)).run(positions)
+            self.n_steps += 1
             for schedule in schedules:
                 schedule.advance(affordable)
             n_rows_seen += len(positions)
         return n_rows_seen
+
+    def _order(self) -> Tensor:
+        """Return the positions of the rows in the order of the next epoch."""
+        if not self.shuffle:
+            return torch.arange(self.n_rows, device="cpu")
+        return torch.randperm(self.n_rows, generator=self.order_generator, device="cpu")
 
     def _step(self, n_rows: int) -> TrainingStep:
         if n_rows not in self._steps:
@@ -234,33 +290,54 @@ class _StackTraining:
             if child not in self.active:
                 continue
             child.loss_curve.append(loss)
+            child.plateau = child.plateau.after(loss, child.settings.training_tol)
             if not all(map(math.isfinite, (loss, *validated))):
-                child.error = "a loss that is NaN or infinite"
+                child.error = NOT_FINITE
             if validation is None:
-                child.best_iter = n_iter
+                self._mark_best(child, n_iter)
                 continue
             validation_loss, validation_score = validated
             child.validation_scores.append(validation_score)
             if child.error is not None:
                 continue
+            # As in `MLPClassifier`, the lowest loss is the best one, though it may be
+            # too little of an improvement to be patient.
+            if validation_loss < child.best_loss - child.settings.validation_tol:
+                child.improved_iter = n_iter
             # Without early stopping, the last epoch is the best one.
             stops_early = child.settings.stops_early
             if not stops_early or validation_loss < child.best_loss:
-                child.best_iter, child.best_loss = n_iter, validation_loss
+                child.best_loss = validation_loss
+                self._mark_best(child, n_iter)
                 child.best_predictions = validation[0][position].clone()
                 improved.append(position)
-        self._keep_parameters(improved)
+        self._keep_best(improved)
+        self._adapt_rates()
 
-    def _keep_parameters(self, positions: list[int]) -> None:
-        """Remember the parameters of an epoch that may turn out to be the best."""
+    def _adapt_rates(self) -> None:
+        """Hand the optimizer the factors of learning rates that are adaptive."""
+        if self.children[0].settings.adapts:
+            factors = [[child.plateau.factor] for child in self.stacked]
+            self.optimizer.factors.copy_(self.optimizer.factors.new_tensor(factors))
+
+    def _mark_best(self, child: _Child, n_iter: int) -> None:
+        """Note that an epoch is a child's best so far."""
+        child.best_iter = n_iter
+        if self.keeps_state:
+            before = self.n_before + n_iter
+            child.state = OptimizerState(self.n_steps, before, (), child.plateau)
+
+    def _keep_best(self, positions: list[int]) -> None:
+        """Remember children as they are: this epoch may turn out to be the best."""
         if not self.children[0].settings.stops_early or not positions:
             return
         # In the first epoch, only children that have failed have not improved.
-        if self.best_parameters is None or len(positions) == len(self.stacked):
-            self.best_parameters = self.network.parameters.clone()
+        if not self.best or len(positions) == len(self.stacked):
+            self.best = [buffer.clone() for buffer in self.buffers]
             return
         index = torch.tensor(positions, device=self.device)
-        self.best_parameters[index] = self.network.parameters[index]
+        for best, buffer in zip(self.best, self.buffers, strict=True):
+            best[index] = buffer[index]
 
     def _is_done(self, child: _Child) -> bool:
         patience = child.settings.n_iter_no_change
@@ -268,10 +345,11 @@ class _StackTraining:
         return (
             child.error is not None
             or n_iter >= child.settings.max_iter
+            or (child.settings.adapts and child.is_at_least_rate)
             or (
                 patience is not None
                 and self.table.n_validation_rows > 0
-                and n_iter - child.best_iter >= patience
+                and n_iter - child.improved_iter >= patience
             )
         )
 
@@ -280,20 +358,27 @@ class _StackTraining:
         for child in done:
             self.active.remove(child)
             if child.error is None:
-                child.weights = self.network.extract(
-                    self.stacked.index(child), self.best_parameters
-                )
+                self._extract(child)
         # To copy the others into a smaller stack pays only if they are few enough.
         if done and 0 < len(self.active) <= self.reduced_at * len(self.stacked):
             self._select([self.stacked.index(child) for child in self.active])
 
+    def _extract(self, child: _Child) -> None:
+        """Take weights and state of a child's best epoch."""
+        position = self.stacked.index(child)
+        child.weights, *moments = [
+            self.network.extract(position, buffer)
+            for buffer in self.best or self.buffers
+        ]
+        if child.state is not None:
+            child.state = replace(child.state, moments=tuple(moments))
+
     def _select(self, positions: list[int]) -> None:
         children = torch.tensor(positions, device="cpu")
         network = self.network.select(children)
-        if self.best_parameters is not None:
-            self.best_parameters = self.network.select_flat(
-                self.best_parameters, network, children
-            )
+        self.best = [
+            self.network.select_flat(best, network, children) for best in self.best
+        ]
         self.optimizer.select(network, children)
         self.network = network
         self.stacked = list(self.active)
@@ -322,4 +407,5 @@ class _StackTraining:
             validation_scores=child.validation_scores,
             validation_loss=math.nan if failed else child.best_loss,
             validation_predictions=predictions,
+            state=None if failed else child.state,
         )

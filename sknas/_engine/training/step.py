@@ -11,8 +11,9 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from sknas._engine.network import Batch, StackedMLP
-from sknas._engine.training.optimizer import StackedAdam
+from sknas._engine.batch import Batch
+from sknas._engine.network import StackedMLP
+from sknas._engine.training.optimizer import StackedOptimizer
 from sknas._engine.training.rows import TrainingRows
 from sknas._tasks.outputs import OutputLoss
 
@@ -75,7 +76,7 @@ class TrainingStep:
     ----------
     network : StackedMLP
         What is trained.
-    optimizer : StackedAdam
+    optimizer : StackedOptimizer
         Moves its parameters.
     output : OutputLoss
         Makes losses and gradients of logits and targets.
@@ -90,7 +91,7 @@ class TrainingStep:
     def __init__(
         self,
         network: StackedMLP,
-        optimizer: StackedAdam,
+        optimizer: StackedOptimizer,
         output: OutputLoss,
         table: TrainingRows,
         n_rows: int,

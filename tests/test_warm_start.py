@@ -1,0 +1,172 @@
+"""A second fit that continues the search of the first."""
+
+import pickle
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+
+from sknas import NASMLPClassifier, NASMLPRegressor, RandomStrategy, SearchStrategy
+
+
+def _assert_equal(first, second):
+    assert list(first) == list(second)
+    for name in first:
+        if not name.startswith("time"):
+            np.testing.assert_array_equal(first[name], second[name], err_msg=name)
+
+
+@pytest.mark.parametrize("weight_sharing", [False, True])
+def test_two_fits_on_the_same_rows_are_one_longer_fit(
+    fast, binary_table, weight_sharing
+):
+    X, y = binary_table
+    fast["weight_sharing"] = weight_sharing
+    whole = NASMLPClassifier(**fast).set_params(n_rounds=3).fit(X, y)
+    parts = NASMLPClassifier(**fast, warm_start=True).set_params(n_rounds=1).fit(X, y)
+    assert parts.continued_on_ is None
+    # What continues may have been stored and loaded, and have other limits.
+    parts = pickle.loads(pickle.dumps(parts)).set_params(n_rounds=2).fit(X, y)
+    assert parts.continued_on_ == "same rows"
+    for name in ("search_results_", "round_results_", "finalist_results_"):
+        _assert_equal(getattr(whole, name), getattr(parts, name))
+    np.testing.assert_array_equal(whole.predict_proba(X), parts.predict_proba(X))
+
+
+def test_it_continues_without_an_int_as_random_state(fast, binary_table):
+    fast["random_state"] = None
+    classifier = NASMLPClassifier(**fast, warm_start=True).fit(*binary_table)
+    before = classifier.search_results_["score"]
+    classifier.fit(*binary_table)
+    assert classifier.continued_on_ == "same rows"
+    after = classifier.search_results_["score"]
+    np.testing.assert_array_equal(after[: len(before)], before)
+    assert len(after) > len(before)
+
+
+@pytest.mark.parametrize(
+    "change", ["rows", "target", "weights", "training", "splits", "scorer"]
+)
+def test_scores_of_another_measure_are_not_taken_over(fast, binary_table, change):
+    X, y = binary_table
+    classifier = NASMLPClassifier(**fast, warm_start=True)
+    classifier.set_params(n_architectures=4).fit(X, y)
+    best = classifier.search_results_["architecture"][
+        np.argsort(-classifier.search_results_["reward"], kind="stable")[0]
+    ]
+    weights = None
+    if change == "rows":
+        X = X[:-10]
+        y = y[:-10]
+    elif change == "target":
+        y = np.append(y[1:], y[0])
+    elif change == "weights":
+        weights = np.arange(1.0, len(y) + 1)
+    else:
+        parameters = {
+            "training": {"search_epochs": 3},
+            "splits": {"validation_fraction": 0.3},
+            "scorer": {"scoring": "f1"},
+        }
+        classifier.set_params(**parameters[change])
+    classifier.fit(X, y, weights)
+    assert classifier.continued_on_ == "new rows"
+    trials = classifier.search_results_
+    assert len(trials["round"]) <= 8
+    assert trials["round"][0] == 0
+    # What was best is tried again, in the first round.
+    assert best in set(trials["architecture"][trials["round"] == 0])
+
+
+class Counting(SearchStrategy):
+    """Counts what it was told, and how often it was set up."""
+
+    def begin(self):
+        self.n_begun_ = getattr(self, "n_begun_", 0) + 1
+        self.n_told_ = 0
+
+    def draw(self, n):
+        return [self.space_.sample(self.generator_) for _ in range(n)]
+
+    def learn(self, architectures, rewards):
+        assert len(architectures) == len(rewards)
+        self.n_told_ += len(rewards)
+
+    def report(self):
+        return {"n_begun": self.n_begun_, "n_told": self.n_told_}
+
+
+@pytest.mark.parametrize("n_rows", [90, 80])
+def test_the_strategy_goes_on_with_what_it_has_learned(fast, binary_table, n_rows):
+    X, y = binary_table
+    fast["search_strategy"] = Counting()
+    classifier = NASMLPClassifier(**fast, warm_start=True).fit(X, y)
+    n_first = len(classifier.search_results_["round"])
+    classifier.fit(X[:n_rows], y[:n_rows])
+    rounds = classifier.round_results_
+    assert set(rounds["n_begun"]) == {1}
+    n_second = len(classifier.search_results_["round"])
+    n_all = n_second if n_rows == 90 else n_first + n_second
+    assert rounds["n_told"][-1] == n_all
+
+
+def test_another_space_begins_anew_with_a_warning(fast, binary_table):
+    classifier = NASMLPClassifier(**fast, warm_start=True).fit(*binary_table)
+    for change in ({"max_layers": 3}, {"search_strategy": RandomStrategy()}):
+        classifier.set_params(**change)
+        with pytest.warns(UserWarning, match="begins a new search"):
+            classifier.fit(*binary_table)
+        assert classifier.continued_on_ is None
+        assert classifier.round_results_["round"][0] == 0
+
+
+def test_other_classes_columns_and_outputs_are_refused(fast, binary_table):
+    X, y = binary_table
+    classifier = NASMLPClassifier(**fast, warm_start=True).fit(X, y)
+    before = vars(classifier).copy()
+    with pytest.raises(ValueError, match=r"the classes \[0 1\]. Got \[1 2\]"):
+        classifier.fit(X, y + 1)
+    with pytest.raises(ValueError, match="X has 5 features, but"):
+        classifier.fit(X[:, 1:], y)
+    assert vars(classifier) == before
+    del fast["search_strategy"]
+    regressor = NASMLPRegressor(**fast, warm_start=True).fit(X, y)
+    with pytest.raises(ValueError, match=r"have 1\. Got 2 instead"):
+        regressor.fit(X, np.column_stack([y, y]))
+
+
+def test_nothing_is_kept_unless_asked_for(fast, binary_table):
+    classifier = NASMLPClassifier(**fast).fit(*binary_table)
+    assert not any(name.startswith("_") for name in vars(classifier))
+    classifier.set_params(warm_start=True).fit(*binary_table)
+    assert classifier.continued_on_ is None
+    # A clone knows nothing of the search, and neither does a fit without it.
+    assert not any(name.startswith("_") for name in vars(clone(classifier)))
+    classifier.set_params(warm_start=False).fit(*binary_table)
+    assert not any(name.startswith("_") for name in vars(classifier))
+    assert classifier.continued_on_ is None
+
+
+class Unpicklable(Counting):
+    def begin(self):
+        super().begin()
+        self.line_ = (each for each in ())
+
+
+def test_a_strategy_that_cannot_be_stored_is_named(fast, binary_table):
+    fast["search_strategy"] = Unpicklable()
+    classifier = NASMLPClassifier(**fast, warm_start=True)
+    with pytest.warns(UserWarning, match="cannot continue this search.*TypeError"):
+        classifier.fit(*binary_table)
+    assert classifier.predict(binary_table[0]).shape == (90,)
+    pickle.dumps(classifier)
+
+
+def test_it_says_on_which_rows_it_continues(fast, binary_table, capsys):
+    X, y = binary_table
+    classifier = NASMLPClassifier(**fast, warm_start=True, verbose=1).fit(X, y)
+    assert "continuing" not in capsys.readouterr().err
+    classifier.fit(X, y)
+    assert "last fit (same rows)" in capsys.readouterr().err
+    classifier.fit(X[:80], y[:80])
+    assert "last fit (new rows)" in capsys.readouterr().err
