@@ -236,6 +236,51 @@ def test_a_regressor_learns_from_sparse_tables(encoding):
     np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
+@pytest.mark.parametrize("solver", ["lbfgs", "sgd"])
+def test_other_solvers_learn_from_sparse_tables_as_from_their_dense_form(solver):
+    settings = replace(SETTINGS.whole(3, 3), solver=solver)
+    found = []
+    for is_sparse in (True, False):
+        data = _data(is_sparse=is_sparse)
+        found.append(train_stack(data, [TrainingJob(A, 0)], settings, 0, CPU))
+    assert found[0][0].error is None
+    _assert_close(*found, tolerance=1e-4)
+
+
+def test_further_batches_are_learned_from_in_any_form():
+    X, y = _counts(300)
+    X[np.arange(100), :3] = 0
+    batches = [slice(100 * i, 100 * i + 100) for i in range(3)]
+    found = []
+    for make in (sparse.csr_array, np.asarray):
+        classifier = NASMLPClassifier(**_settings())
+        classifier.partial_fit(sparse.csr_array(X[batches[0]]), y[:100], classes=[0, 1])
+        for batch in batches[1:]:
+            classifier.partial_fit(make(X[batch]), y[batch])
+        found.append(classifier.predict_proba(make(X)))
+    np.testing.assert_array_equal(*found)
+
+
+def test_a_second_fit_continues_that_of_a_sparse_table():
+    X, y = _counts(120)
+    classifier = NASMLPClassifier(**_settings(warm_start=True))
+    classifier.fit(sparse.coo_array(X), y)
+    n_trials = len(classifier.search_results_["score"])
+    classifier.fit(sparse.coo_array(X), y)
+    assert len(classifier.search_results_["score"]) == 2 * n_trials
+
+
+def test_copies_of_sparse_rows_are_weights():
+    X, y = _counts(120)
+    X[:, 7] = np.random.default_rng(3).normal(size=120).round(2)
+    rows = np.repeat(np.arange(120), np.arange(120) % 2 + 1)
+    found = [
+        _fit(make(X[rows]), y[rows]).predict_proba(X)
+        for make in (sparse.csr_array, sparse.csc_matrix)
+    ]
+    np.testing.assert_array_equal(*found)
+
+
 def test_a_pickle_predicts_the_same(fitted):
     classifier, X, _ = fitted
     again = pickle.loads(pickle.dumps(classifier))

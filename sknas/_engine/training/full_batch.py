@@ -85,7 +85,7 @@ class _Minimization:
         self._start = time.perf_counter()
         self.job, self.settings = job, job.own_settings(settings)
         self.output = data.output
-        self.n_rows = len(data.X)
+        self.n_rows = data.n_rows
         self.table = TrainingRows(data, [self.settings.label_smoothing], device)
         self.network = StackedMLP(
             [job.architecture],
