@@ -28,6 +28,8 @@ _LEAST_SHARE = 0.2
 # different values, of which rows were repeated, have 40 times as many and up to
 # infinity; tables of few different values have at most 15 times as many.
 _CERTAINTY = 25
+# Different rows that there must be, to tell chance from copying.
+_LEAST_ROWS = 30
 # Blocks of columns that are left out in turn, and two, four and eight of them together.
 _N_BLOCKS = 16
 
@@ -186,7 +188,7 @@ def _are_artificial(X: Any, task: Task, groups: np.ndarray, times: np.ndarray) -
     """
     of_groups = np.bincount(groups, times)
     n_copies = times.sum() - len(of_groups) - (of_groups.max() - 1)
-    if n_copies < _LEAST_SHARE * times.sum():
+    if len(of_groups) < _LEAST_ROWS or n_copies < _LEAST_SHARE * times.sum():
         return False
     hashes = _hashes_of_blocks(X, task)
     n_pairs = times.sum() * (times.sum() - 1) / 2
@@ -208,10 +210,11 @@ def _count_pairs(values: np.ndarray, times: np.ndarray) -> float:
     """Count the pairs of rows that have the same value."""
     if (times == 1).all():
         # Several times faster than to find out where in the table the values are.
-        counts = np.unique(values, return_counts=True)[1].astype(np.float64)
+        counts = np.unique(values, return_counts=True)[1]
     else:
         counts = np.bincount(np.unique(values, return_inverse=True)[1].ravel(), times)
-    return float((counts * (counts - 1)).sum() / 2)
+    sizes = counts.astype(np.float64)
+    return float((sizes * (sizes - 1)).sum() / 2)
 
 
 def _unions(n_blocks: int) -> Iterator[slice]:
