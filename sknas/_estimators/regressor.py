@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from sknas._estimators.predictions import NumberPredictions
 from sknas._search.strategies import SearchStrategy
-from sknas._sklearn import fit_context
+from sknas._sklearn import StrOptions, fit_context
 from sknas._space import Architecture
 
 if TYPE_CHECKING:
@@ -74,6 +74,10 @@ class NASMLPRegressor(NumberPredictions):
     weight_sharing : bool, default=False
         Whether children inherit the weights of earlier ones that had the same pair of
         adjacent layers (one-shot learning).
+    loss : {'squared_error', 'poisson'}, default='squared_error'
+        What networks minimise. ``'poisson'`` is for counts and other targets that are
+        not negative and whose noise grows with their mean: networks predict the
+        logarithm of the mean, and minimise half the Poisson deviance.
     solver : {'adamw', 'adam'}, default='adamw'
         Optimiser of the networks.
     alpha : float or 'auto', default='auto'
@@ -111,7 +115,7 @@ class NASMLPRegressor(NumberPredictions):
         Scorer of the validation rows, which the search maximises. With None the
         scores reported are R2; what ranks candidates is the squared error on the scale
         of the networks (`target_scaler_`), which for targets without a heavy tail is
-        the same.
+        the same, or with ``loss='poisson'`` the deviance.
     encoding : {'auto', 'piecewise', 'scale', 'passthrough'}, default='auto'
         How numbers and dates are encoded. ``'scale'`` makes them robust against
         outliers; ``'piecewise'`` adds what a piecewise linear function of each needs,
@@ -159,7 +163,7 @@ class NASMLPRegressor(NumberPredictions):
         One row for each trial, in the order of proposal, ready for a DataFrame:
         ``architecture``; ``round`` from 0; ``status``, ``'trained'`` or ``'failed'``;
         ``score`` in `scoring`; ``loss``, half the mean squared
-        error on the scale of the networks;
+        error on the scale of the networks, or half the mean deviance;
         ``predicted_score``, the predictor's guess at the reward before training;
         ``reward`` as told to the strategy; ``n_parameters``; ``max_iter`` and
         ``n_iter``, the epochs asked for and trained; ``time``, the training's seconds;
@@ -185,7 +189,8 @@ class NASMLPRegressor(NumberPredictions):
         Turns a table into the matrix that the network sees.
     loss_curve_ : list of float
         Half the mean squared error on the training rows, on the scale of the networks,
-        of each epoch of the refit, averaged over the networks.
+        or half the mean deviance, of each epoch of the refit, averaged over the
+        networks.
     loss_ : float
         Last value of `loss_curve_`.
     best_loss_ : float
@@ -204,8 +209,8 @@ class NASMLPRegressor(NumberPredictions):
     n_outputs_ : int
         Numbers predicted per row.
     out_activation_ : str
-        ``'identity'``.
-    target_scaler_ : TargetScaler
+        ``'identity'``, or ``'exp'`` with ``loss='poisson'``.
+    target_scaler_ : TargetScaler or MeanScaler
         Brings targets to the scale of the networks, and predictions back.
     n_features_in_ : int
         Columns of X.
@@ -229,7 +234,9 @@ class NASMLPRegressor(NumberPredictions):
     -----
     The method is that of section 4 and appendix A of [1]_, the defaults are ours. The
     networks minimise the squared error of the scaled target, and predictions do not
-    leave the range of the targets seen in `fit`.
+    leave the range of the targets seen in `fit`. With ``loss='poisson'`` targets are
+    divided by their mean, and predictions are above 0 and no greater than the greatest
+    target.
 
     References
     ----------
@@ -253,6 +260,11 @@ class NASMLPRegressor(NumberPredictions):
     # classifiers, whose labels are smoothed.
     _auto_decay = 2.0
 
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **NumberPredictions._parameter_constraints,
+        "loss": [StrOptions({"squared_error", "poisson"})],
+    }
+
     def __init__(
         self,
         *,
@@ -269,6 +281,7 @@ class NASMLPRegressor(NumberPredictions):
         n_ensemble: int = 4,
         first_architecture: str | Architecture | tuple[Any, ...] | None = "auto",
         weight_sharing: bool = False,
+        loss: str = "squared_error",
         solver: str = "adamw",
         alpha: float | str = "auto",
         learning_rate: str = "cosine",
@@ -301,6 +314,7 @@ class NASMLPRegressor(NumberPredictions):
         self.n_ensemble = n_ensemble
         self.first_architecture = first_architecture
         self.weight_sharing = weight_sharing
+        self.loss = loss
         self.solver = solver
         self.alpha = alpha
         self.learning_rate = learning_rate
@@ -334,7 +348,7 @@ class NASMLPRegressor(NumberPredictions):
             dtypes, or of polars. Sparse matrices are made dense.
 
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-            Finite numbers.
+            Finite numbers, not negative with ``loss='poisson'``.
 
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the rows, not negative, in training and in all that is measured
@@ -362,4 +376,4 @@ class NASMLPRegressor(NumberPredictions):
     def _make_task(self, X: Any, y: Any, sample_weight: np.ndarray | None) -> Task:
         from sknas._tasks.regression import Regression
 
-        return Regression.from_target(self, X, y, sample_weight)
+        return Regression.from_target(self, X, y, sample_weight, self.loss)
