@@ -230,6 +230,17 @@ def _no_numbers(estimator: Any, error: Exception) -> ValueError:
     )
 
 
+def _unit(y: np.ndarray) -> float | np.ndarray:
+    """Return what to divide targets by, so that R2 neither overflows nor underflows.
+
+    1 for all targets but those of extreme size.
+    """
+    largest = np.abs(y).max(axis=0)
+    is_extreme = (largest > 0) & ((largest > 1e100) | (largest < 1e-100))
+    unit: np.ndarray = np.where(is_extreme, largest, 1.0)
+    return unit
+
+
 class _Predictions(RegressorMixin, BaseEstimator):
     """Numbers already predicted, in the form that a scorer asks for."""
 
@@ -266,7 +277,9 @@ class RegressionMetric(ScorerMetric):
     seed_deviation = 0.002
 
     def __init__(self, scoring: Scoring, task: Regression, X: Any = None) -> None:
-        super().__init__(scoring, "r2", task.given_y, X, task.sample_weight)
+        self._unit = _unit(task.given_y) if scoring is None else 1.0
+        labels = task.given_y / self._unit
+        super().__init__(scoring, "r2", labels, X, task.sample_weight)
         self._task = task
         y = task.y.astype(np.float64)
         self._best_constant = np.average(y, axis=0, weights=self._weights)
@@ -281,7 +294,7 @@ class RegressionMetric(ScorerMetric):
         return errors
 
     def _stand_in(self, predictions: np.ndarray) -> object:
-        numbers = self._task.scaler.inverse_transform(predictions)
+        numbers = self._task.scaler.inverse_transform(predictions) / self._unit
         return _Predictions(numbers if self._labels.ndim == 2 else numbers[:, 0])
 
     def _guess(self) -> np.ndarray:
