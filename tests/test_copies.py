@@ -128,6 +128,11 @@ def test_one_frequent_row_is_left_alone(table):
     assert _merged_rows(X, np.append(y, np.zeros(60, dtype=int))) is None
 
 
+def test_a_few_different_rows_are_left_alone():
+    # As examples have them: chance cannot be told from copying.
+    assert _merged_rows(np.repeat(np.eye(20), 5, 0), np.arange(100) // 5 % 2) is None
+
+
 def test_few_copies_are_left_alone(table):
     X, y = table
     rows = np.append(np.arange(N_ROWS), np.arange(10))

@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.sparse
 from sklearn.datasets import make_multilabel_classification
@@ -53,6 +54,37 @@ def test_indicators_of_every_kind_are_taken(make, fast, table):
     np.testing.assert_array_equal(classifier.predict_proba(X), expected)
 
 
+@pytest.mark.parametrize("dtype", [int, float, bool, np.bool_, np.float32])
+def test_indicators_may_be_objects(dtype, table):
+    y = table[1]
+    given = y.astype(dtype).astype(object)
+    np.testing.assert_array_equal(_task(given).y, y)
+    np.testing.assert_array_equal(_task(pd.DataFrame(given)).y, y)
+    np.testing.assert_array_equal(_task(pd.DataFrame(y.astype(dtype))).y, y)
+    with pytest.raises(ValueError, match=r"with values such as \['1'"):
+        _task(np.full((250, 2), "1", dtype=object))
+
+
+@pytest.mark.parametrize("make", [scipy.sparse.csr_matrix, scipy.sparse.csc_array])
+def test_predictions_are_sparse_where_the_target_was(make, fast, table):
+    X, y = table
+    dense = NASMLPClassifier(**fast).fit(X, y)
+    sparse = NASMLPClassifier(**fast).fit(X, make(y))
+    predicted = sparse.predict(X)
+    assert isinstance(predicted, scipy.sparse.csr_matrix)
+    np.testing.assert_array_equal(predicted.toarray(), dense.predict(X))
+    assert sparse.score(X, make(y)) == dense.score(X, y)
+    assert isinstance(sparse.predict_proba(X), np.ndarray)
+    assert sparse.fit(X, y).sparse_output_ is False
+    assert isinstance(sparse.predict(X), np.ndarray)
+
+
+def test_one_sparse_column_is_refused(table):
+    X, y = table
+    with pytest.raises(TypeError, match="Sparse data was passed for y"):
+        NASMLPClassifier(n_rounds=10**9).fit(X, scipy.sparse.csr_array(y[:, :1]))
+
+
 def test_labels_that_all_or_no_rows_have_are_predicted(fast, table):
     X, y = table
     y = np.column_stack([y[:, 0], np.zeros(250, int), np.ones(250, int)])
@@ -65,7 +97,7 @@ def test_labels_that_all_or_no_rows_have_are_predicted(fast, table):
 @pytest.mark.parametrize(
     ("y", "message"),
     [
-        (np.array([[0, 1], [1, 2], [1, 0]]), "Got a multiclass-multioutput target"),
+        (np.array([[0, 1], [1, 2], [1, 0]]), "Got a target of type 'multiclass-m"),
         (np.array([[-1, 1], [1, -1], [1, 1]]), "with values such as .-1, 1"),
         (scipy.sparse.csr_array(2 * np.eye(3, dtype=int)), "with values such as .2, 0"),
         (np.array([[0.0, 1.0], [np.nan, 0.0], [1.0, 1.0]]), "Input y contains NaN"),

@@ -262,3 +262,16 @@ def test_the_same_seed_gives_the_same_predictions(fast, table):
     X, y = table
     first, again = (NASMLPRegressor(**fast).fit(X, y).predict(X) for _ in range(2))
     np.testing.assert_array_equal(first, again)
+
+
+@pytest.mark.parametrize("factor", [1e-305, 1e-200, 1e155, 1e307])
+def test_targets_of_extreme_size_have_scores(factor, fast, table):
+    X, y = table
+    y = y / np.abs(y).max()
+    settings = {**fast, "n_rounds": 1, "n_architectures": 1}
+    expected = NASMLPRegressor(**settings).fit(X, y)
+    regressor = NASMLPRegressor(**settings).fit(X, factor * y)
+    assert regressor.best_score_ == pytest.approx(expected.best_score_, rel=1e-4)
+    np.testing.assert_allclose(
+        regressor.predict(X) / factor, expected.predict(X), rtol=1e-4, atol=1e-4
+    )

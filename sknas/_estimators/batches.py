@@ -113,8 +113,9 @@ class BatchLearner(BaseNASMLP):
         if was != (task.output.name, task.output.n_outputs):
             raise ValueError(
                 f"y of {type(self).__name__}.partial_fit must be for as many outputs "
-                f"as in the first call, {self.n_outputs_}. Got "
-                f"{task.output.n_outputs} instead."
+                f"as in the first call, {self.n_outputs_}, with the activation "
+                f"{self.out_activation_!r}. Got {task.output.n_outputs} with "
+                f"{task.output.name!r} instead."
             )
 
     def _continued(self) -> Continuation:
@@ -236,7 +237,7 @@ class NumberLearner(BatchLearner):
     def _continue_task(self, X: Any, y: Any, sample_weight: np.ndarray | None) -> Task:
         from sknas._tasks.regression import Regression
 
-        task = Regression.from_target(self, X, y, sample_weight)
+        task = Regression.from_target(self, X, y, sample_weight, self.loss)
         return task.continued(self.target_scaler_)
 
 

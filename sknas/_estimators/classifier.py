@@ -200,6 +200,8 @@ class NASMLPClassifier(ClassPredictions):
         it, and what the strategy reports of its update, such as ``entropy``.
     classes_ : ndarray of shape (n_classes,)
         Labels, sorted.
+    sparse_output_ : bool
+        Whether `predict` returns a sparse matrix: whether y of `fit` was one.
     ensemble_ : FittedEnsemble
         The networks that predict: ``ensemble_.members`` lists them, each with its
         ``architecture``, ``coefs``, ``intercepts`` and ``weight``.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy.sparse import csr_matrix
 from sklearn.base import ClassifierMixin, RegressorMixin
 
 from sknas._estimators.batches import ClassLearner, NumberLearner
@@ -22,7 +23,7 @@ class ClassPredictions(ClassifierMixin, ClassLearner):
         tags.classifier_tags.multi_label = True
         return tags
 
-    def predict(self, X: Any) -> np.ndarray:
+    def predict(self, X: Any) -> Any:
         """Predict labels.
 
         Parameters
@@ -32,13 +33,13 @@ class ClassPredictions(ClassifierMixin, ClassLearner):
 
         Returns
         -------
-        ndarray of shape (n_samples,) or (n_samples, n_labels)
+        ndarray of shape (n_samples,), or ndarray or CSR matrix (n_samples, n_labels)
             The most probable label of each row; of several labels per row, 1 for each
-            label that is more probable than not.
+            label that is more probable than not. Sparse if y of `fit` was.
         """
         positions: np.ndarray = self._log_probabilities(X).argmax(axis=-1)
         if positions.ndim == 2:
-            return positions
+            return csr_matrix(positions) if self.sparse_output_ else positions
         labels: np.ndarray = self.classes_[positions]
         return labels
 

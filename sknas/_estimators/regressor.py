@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from sknas._estimators.predictions import NumberPredictions
 from sknas._mlp_parameters import takes_mlp_parameters
 from sknas._search.strategies import SearchStrategy
-from sknas._sklearn import fit_context
+from sknas._sklearn import StrOptions, fit_context
 from sknas._space import Architecture
 
 if TYPE_CHECKING:
@@ -75,6 +75,10 @@ class NASMLPRegressor(NumberPredictions):
     weight_sharing : bool, default=False
         Whether children inherit the weights of earlier ones that had the same pair of
         adjacent layers (one-shot learning).
+    loss : {'squared_error', 'poisson'}, default='squared_error'
+        What networks minimise. ``'poisson'`` is for counts and other targets that are
+        not negative and whose noise grows with their mean: networks predict the
+        logarithm of the mean, and minimise half the Poisson deviance.
     solver : {'adamw', 'adam', 'sgd', 'lbfgs'}, default='adamw'
         Optimiser of the networks. ``'sgd'`` is gradient descent with momentum.
         ``'lbfgs'`` takes all rows in every step: an epoch is an iteration, and learning
@@ -117,7 +121,7 @@ class NASMLPRegressor(NumberPredictions):
         Scorer of the validation rows, which the search maximises. With None the
         scores reported are R2; what ranks candidates is the squared error on the scale
         of the networks (`target_scaler_`), which for targets without a heavy tail is
-        the same.
+        the same, or with ``loss='poisson'`` the deviance.
     encoding : {'auto', 'piecewise', 'scale', 'passthrough'}, default='auto'
         How numbers and dates are encoded. ``'scale'`` makes them robust against
         outliers; ``'piecewise'`` adds what a piecewise linear function of each needs,
@@ -170,7 +174,7 @@ class NASMLPRegressor(NumberPredictions):
         One row for each trial, in the order of proposal, ready for a DataFrame:
         ``architecture``; ``round`` from 0; ``status``, ``'trained'`` or ``'failed'``;
         ``score`` in `scoring`; ``loss``, half the mean squared
-        error on the scale of the networks;
+        error on the scale of the networks, or half the mean deviance;
         ``predicted_score``, the predictor's guess at the reward before training;
         ``reward`` as told to the strategy; ``n_parameters``; ``max_iter`` and
         ``n_iter``, the epochs asked for and trained; ``time``, the training's seconds;
@@ -196,7 +200,8 @@ class NASMLPRegressor(NumberPredictions):
         Turns a table into the matrix that the network sees.
     loss_curve_ : list of float
         Half the mean squared error on the training rows, on the scale of the networks,
-        of each epoch of the refit, averaged over the networks.
+        or half the mean deviance, of each epoch of the refit, averaged over the
+        networks.
     loss_ : float
         Last value of `loss_curve_`.
     best_loss_ : float
@@ -215,8 +220,8 @@ class NASMLPRegressor(NumberPredictions):
     n_outputs_ : int
         Numbers predicted per row.
     out_activation_ : str
-        ``'identity'``.
-    target_scaler_ : TargetScaler
+        ``'identity'``, or ``'exp'`` with ``loss='poisson'``.
+    target_scaler_ : TargetScaler or MeanScaler
         Brings targets to the scale of the networks, and predictions back.
     n_features_in_ : int
         Columns of X.
@@ -242,7 +247,9 @@ class NASMLPRegressor(NumberPredictions):
     -----
     The method is that of section 4 and appendix A of [1]_, the defaults are ours. The
     networks minimise the squared error of the scaled target, and predictions do not
-    leave the range of the targets seen in `fit`.
+    leave the range of the targets seen in `fit`. With ``loss='poisson'`` targets are
+    divided by their mean, and predictions are above 0 and no greater than the greatest
+    target.
 
     Parameters of `MLPRegressor` that are not listed are taken as keywords too:
     ``activation``, ``beta_1``, ``beta_2``, ``early_stopping``, ``epsilon``,
@@ -272,6 +279,11 @@ class NASMLPRegressor(NumberPredictions):
     # classifiers, whose labels are smoothed.
     _auto_decay = 2.0
 
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **NumberPredictions._parameter_constraints,
+        "loss": [StrOptions({"squared_error", "poisson"})],
+    }
+
     @takes_mlp_parameters
     def __init__(
         self,
@@ -289,6 +301,7 @@ class NASMLPRegressor(NumberPredictions):
         n_ensemble: int = 4,
         first_architecture: str | Architecture | tuple[Any, ...] | None = "auto",
         weight_sharing: bool = False,
+        loss: str = "squared_error",
         solver: str = "adamw",
         alpha: float | str = "auto",
         learning_rate: str = "cosine",
@@ -322,6 +335,7 @@ class NASMLPRegressor(NumberPredictions):
         self.n_ensemble = n_ensemble
         self.first_architecture = first_architecture
         self.weight_sharing = weight_sharing
+        self.loss = loss
         self.solver = solver
         self.alpha = alpha
         self.learning_rate = learning_rate
@@ -359,7 +373,7 @@ class NASMLPRegressor(NumberPredictions):
             standard become arrays of numpy, as do those of y and sample_weight.
 
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-            Finite numbers.
+            Finite numbers, not negative with ``loss='poisson'``.
 
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the rows, not negative, in training and in all that is measured
@@ -394,4 +408,4 @@ class NASMLPRegressor(NumberPredictions):
         from sknas._tasks.regression import Regression
 
         del classes
-        return Regression.from_target(self, X, y, sample_weight)
+        return Regression.from_target(self, X, y, sample_weight, self.loss)

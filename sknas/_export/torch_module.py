@@ -8,9 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from sknas._model.activations import GREATEST_LOGARITHM, LEAST_LOGARITHM
 from sknas._model.ensemble import FittedEnsemble, Member
 from sknas._table.numbers import MAX_FLOAT32, NumberEncoder, RampEncoder
-from sknas._tasks.target import KNEE, TargetScaler
+from sknas._tasks.target import KNEE, MeanScaler, TargetScaler
 
 # Squares of it have 32 bits too, and nothing further out is squeezed otherwise.
 _FAR = 1e15
@@ -144,6 +145,29 @@ class _TargetScaling(nn.Module):
         return torch.clamp(z * self.scale + self.center, self.lowest, self.highest)
 
 
+class _MeanScaling(nn.Module):
+    """Brings predicted means to the scale of the targets: see `MeanScaler`."""
+
+    scale: Tensor
+    highest: Tensor
+
+    def __init__(self, scaler: MeanScaler) -> None:
+        super().__init__()
+        self.register_buffer("scale", torch.as_tensor(scaler.scale_))
+        self.register_buffer("highest", torch.as_tensor(scaler.highest_))
+
+    def forward(self, scaled: Tensor) -> Tensor:
+        """Return numbers of shape (n_rows, n_targets)."""
+        numbers = torch.minimum(scaled, self.highest / self.scale) * self.scale
+        return torch.minimum(numbers, self.highest)
+
+
+def _scaling(scaler: TargetScaler | MeanScaler) -> nn.Module:
+    if isinstance(scaler, MeanScaler):
+        return _MeanScaling(scaler)
+    return _TargetScaling(scaler)
+
+
 class TorchEstimator(nn.Module):
     """What a fitted estimator computes, as a module of PyTorch.
 
@@ -159,7 +183,7 @@ class TorchEstimator(nn.Module):
     numbers : NumberEncoder or None
         How the columns of the table are encoded. None for a module that takes the
         encoded table.
-    target_scaler : TargetScaler or None
+    target_scaler : TargetScaler, MeanScaler or None
         Of numbers that are predicted; None where classes or labels are.
     """
 
@@ -170,7 +194,7 @@ class TorchEstimator(nn.Module):
         self,
         ensemble: FittedEnsemble,
         numbers: NumberEncoder | None,
-        target_scaler: TargetScaler | None,
+        target_scaler: TargetScaler | MeanScaler | None,
     ) -> None:
         super().__init__()
         self.out_activation = ensemble.out_activation
@@ -181,7 +205,7 @@ class TorchEstimator(nn.Module):
         self.register_buffer("weights", weights / weights.sum())
         temperature = torch.tensor(ensemble.temperature, dtype=torch.float64)
         self.register_buffer("temperature", temperature)
-        self.target = None if target_scaler is None else _TargetScaling(target_scaler)
+        self.target = None if target_scaler is None else _scaling(target_scaler)
 
     def forward(self, X: Tensor) -> Tensor:
         """Predict.
@@ -201,6 +225,8 @@ class TorchEstimator(nn.Module):
         # Shape (n_members, n_rows, n_outputs).
         logits = torch.stack([network(encoded) for network in self.networks])
         if self.target is not None:
+            if self.out_activation == "exp":
+                logits = logits.clamp(LEAST_LOGARITHM, GREATEST_LOGARITHM).exp()
             numbers: Tensor = self.target(torch.tensordot(self.weights, logits, dims=1))
             return numbers
         log_p = self._log_probabilities(logits)

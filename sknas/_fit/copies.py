@@ -24,13 +24,13 @@ from sknas._tasks.task import Task
 # of 1 and 2 make a third of the rows copies, a bootstrap 37 %. Of tables as they were
 # collected, one of fourteen has up to 19 %, the others have less than 10 %.
 _LEAST_SHARE = 0.2
-# Different rows that there must be. The table of a logical function, repeated, is all
-# that there is to learn from.
-_FEWEST_ROWS = 50
 # How many times more copies there must be than chance explains. Tables of many
 # different values, of which rows were repeated, have 40 times as many and up to
 # infinity; tables of few different values have at most 15 times as many.
 _CERTAINTY = 25
+# Different rows that there must be, to tell chance from copying: the table of a logical
+# function, repeated, is all that there is to learn from.
+_LEAST_ROWS = 50
 # Blocks of columns that are left out in turn, and two, four and eight of them together.
 _N_BLOCKS = 16
 
@@ -195,7 +195,7 @@ def _are_artificial(X: Any, task: Task, groups: np.ndarray, times: np.ndarray) -
     """
     of_groups = np.bincount(groups, times)
     n_copies = times.sum() - len(of_groups) - (of_groups.max() - 1)
-    if len(of_groups) < _FEWEST_ROWS or n_copies < _LEAST_SHARE * times.sum():
+    if len(of_groups) < _LEAST_ROWS or n_copies < _LEAST_SHARE * times.sum():
         return False
     hashes = _hashes_of_blocks(X, task)
     n_pairs = times.sum() * (times.sum() - 1) / 2
@@ -218,10 +218,11 @@ def _count_pairs(values: np.ndarray, times: np.ndarray) -> float:
     counts: np.ndarray
     if (times == 1).all():
         # Several times faster than to find out where in the table the values are.
-        counts = np.unique(values, return_counts=True)[1].astype(np.float64)
+        counts = np.unique(values, return_counts=True)[1]
     else:
         counts = np.bincount(np.unique(values, return_inverse=True)[1].ravel(), times)
-    return float((counts * (counts - 1)).sum() / 2)
+    sizes = counts.astype(np.float64)
+    return float((sizes * (sizes - 1)).sum() / 2)
 
 
 def _unions(n_blocks: int) -> Iterator[slice]:

@@ -60,3 +60,24 @@ LOG_PROBABILITIES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "logistic": _logistic,
     "softmax": _softmax,
 }
+
+
+#: What is between them is predicted of a logarithm, relative to the mean of a target:
+#: exponentials neither overflow nor become 0.
+LEAST_LOGARITHM, GREATEST_LOGARITHM = -30.0, 20.0
+
+
+def _identity(logits: np.ndarray) -> np.ndarray:
+    return logits
+
+
+def _exp(logits: np.ndarray) -> np.ndarray:
+    means: np.ndarray = np.exp(np.clip(logits, LEAST_LOGARITHM, GREATEST_LOGARITHM))
+    return means
+
+
+#: Numbers from the logits of the output layer.
+NUMBERS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "identity": _identity,
+    "exp": _exp,
+}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sknas._model.activations import HIDDEN, LOG_PROBABILITIES
+from sknas._model.activations import HIDDEN, LOG_PROBABILITIES, NUMBERS
 from sknas._space import Architecture
 from sknas._typing import Matrix, Weights
 
@@ -101,9 +101,10 @@ class FittedEnsemble:
     members : sequence of Member
         The networks, the strongest first. They may differ in architecture and in the
         columns that they see.
-    out_activation : {'logistic', 'softmax', 'identity'}
+    out_activation : {'logistic', 'softmax', 'identity', 'exp'}
         What the output layer ends in. ``'logistic'`` is one unit, for the second of two
-        classes, or a unit for each of several labels; ``'identity'`` predicts numbers.
+        classes, or a unit for each of several labels; ``'identity'`` and ``'exp'``
+        predict numbers.
     temperature : float, default=1.0
         What the logarithms of the averaged probabilities are divided by.
 
@@ -167,7 +168,8 @@ class FittedEnsemble:
         return _by_chunks(self._average_probabilities, X)
 
     def _average_numbers(self, X: Matrix) -> np.ndarray:
-        numbers = np.concatenate([stack.logits(X) for stack in self._stacks])
+        logits = np.concatenate([stack.logits(X) for stack in self._stacks])
+        numbers = NUMBERS[self.out_activation](logits)
         average: np.ndarray = np.average(numbers, axis=0, weights=self._weights())
         return average
 

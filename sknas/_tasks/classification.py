@@ -198,9 +198,9 @@ class Classification:
             scoring, self.classes, of_rows.y, seen, of_rows.sample_weight
         )
 
-    def attributes(self) -> dict[str, np.ndarray]:
+    def attributes(self) -> dict[str, Any]:
         """Return what a fitted classifier publishes about its labels."""
-        return {"classes_": self.classes}
+        return {"classes_": self.classes, "sparse_output_": False}
 
 
 class _Predictions(ClassifierMixin, BaseEstimator):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from numbers import Real
 from typing import Any
 
 import numpy as np
+from scipy.sparse import issparse
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import check_array, check_consistent_length
 from sklearn.utils.multiclass import type_of_target
@@ -46,10 +48,13 @@ class Multilabel:
         1 where a row has a label, else 0.
     sample_weight : float64 array of shape (n_rows,) or None, default=None
         Weights of the rows.
+    is_sparse : bool, default=False
+        Whether the user gave a sparse matrix.
     """
 
     y: np.ndarray
     sample_weight: np.ndarray | None = None
+    is_sparse: bool = False
 
     @classmethod
     def from_target(
@@ -78,18 +83,22 @@ class Multilabel:
             y, accept_sparse=True, dtype=None, input_name="y", estimator=estimator
         )
         check_consistent_length(X, indicators)
-        if hasattr(indicators, "toarray"):
+        is_sparse = issparse(indicators)
+        if is_sparse:
             indicators = indicators.toarray()
+        elif indicators.dtype == object and _are_numbers(indicators):
+            indicators = indicators.astype(np.float64)
         kind = type_of_target(indicators, input_name="y")
         # scikit-learn takes any two whole numbers for indicators.
         if kind != "multilabel-indicator" or not np.isin(indicators, (0, 1)).all():
+            values = indicators.ravel()[:5].tolist()
             raise ValueError(
                 f"y of {type(estimator).__name__}.fit must have one label per row, or "
-                f"be an array of 0 and 1 with a column for each label. Got a {kind} "
-                f"target with values such as {indicators.ravel()[:5].tolist()} "
-                "instead. MultiOutputClassifier fits a classifier for each column."
+                "be an array of 0 and 1 with a column for each label. Got a target of "
+                f"type {kind!r} with values such as {values} instead. "
+                "MultiOutputClassifier fits a classifier for each column."
             )
-        return cls(indicators.astype(np.float32), sample_weight)
+        return cls(indicators.astype(np.float32), sample_weight, is_sparse)
 
     @property
     def n_rows(self) -> int:
@@ -190,7 +199,13 @@ class Multilabel:
 
     def attributes(self) -> dict[str, Any]:
         """Return what a fitted classifier publishes about its labels."""
-        return {"classes_": np.arange(self.n_labels)}
+        labels = np.arange(self.n_labels)
+        return {"classes_": labels, "sparse_output_": self.is_sparse}
+
+
+def _are_numbers(values: np.ndarray) -> bool:
+    """Tell objects that are numbers or truth values from text and all else."""
+    return all(isinstance(value, (Real, np.bool_)) for value in values.ravel())
 
 
 class _Predictions(ClassifierMixin, BaseEstimator):

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from sknas._model.activations import GREATEST_LOGARITHM, LEAST_LOGARITHM
+
 # torch is imported where it is used: the package is imported without it.
 if TYPE_CHECKING:
     from torch import Tensor
@@ -311,6 +313,55 @@ class IdentityOutput:
     def as_rows(self, predictions: Tensor) -> np.ndarray:
         """Return the numbers."""
         return _rows_first(predictions.double())
+
+
+@dataclass(frozen=True)
+class PoissonOutput(IdentityOutput):
+    """One unit for the logarithm of each mean; half the Poisson deviance.
+
+    The loss of a row is averaged over the outputs, and is 0 where a target is met.
+
+    Parameters
+    ----------
+    n_targets : int
+        How many numbers there are per row. None is negative, and their mean is 1.
+    """
+
+    name = "exp"
+
+    def add_loss(self, logits: Tensor, targets: Tensor, loss: Tensor) -> Tensor:
+        """Add ``(exp(z) - t - t z + t log t) / k``, return ``(exp(z) - t) / k``."""
+        z = logits.clamp(LEAST_LOGARITHM, GREATEST_LOGARITHM)
+        means = z.exp()
+        share = 1 / self.n_targets
+        loss.add_(_half_deviances(z, means, targets), alpha=share)
+        return means.sub_(targets).mul_(share)
+
+    def predictions(self, logits: Tensor) -> Tensor:
+        """Return logarithms of the means, (n_children, n_targets, n_rows)."""
+        return logits.clamp(LEAST_LOGARITHM, GREATEST_LOGARITHM)
+
+    def validation_loss(
+        self, predictions: Tensor, y: Tensor, weights: Tensor | None = None
+    ) -> Tensor:
+        """Return half the mean deviance, given y of shape (n_rows, n_targets)."""
+        losses = _half_deviances(predictions, predictions.exp(), y.T)
+        return _mean_of_rows(losses, weights).mean(dim=1)
+
+    def validation_score(
+        self, predictions: Tensor, y: Tensor, weights: Tensor | None = None
+    ) -> Tensor:
+        """Return each child's R2, averaged over the outputs that vary."""
+        return super().validation_score(predictions.exp(), y, weights)
+
+    def as_rows(self, predictions: Tensor) -> np.ndarray:
+        """Return the means."""
+        return _rows_first(predictions.double().exp())
+
+
+def _half_deviances(z: Tensor, means: Tensor, targets: Tensor) -> Tensor:
+    """Return half the Poisson deviance of means exp(z), above 0 but for rounding."""
+    return means - targets - targets * z + targets.xlogy(targets)
 
 
 def _rows_last(y: np.ndarray) -> Tensor:

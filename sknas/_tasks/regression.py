@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from scipy.special import kl_div
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils import (
     assert_all_finite,
@@ -15,11 +16,12 @@ from sklearn.utils import (
     column_or_1d,
 )
 
+from sknas._model.activations import LEAST_LOGARITHM
 from sknas._sklearn import safe_indexing
 from sknas._tasks.metric import ScorerMetric
-from sknas._tasks.outputs import IdentityOutput, OutputLoss
+from sknas._tasks.outputs import IdentityOutput, OutputLoss, PoissonOutput
 from sknas._tasks.splits import SplitSettings
-from sknas._tasks.target import TargetScaler
+from sknas._tasks.target import MeanScaler, TargetScaler
 from sknas._tasks.task import Scoring
 
 # A network whose errors are so many times those of a constant is told to the strategy
@@ -37,20 +39,28 @@ class Regression:
         The target as the user gave it.
     y : float32 array of shape (n_rows, n_targets)
         The scaled target.
-    scaler : TargetScaler
+    scaler : TargetScaler or MeanScaler
         What scaled it.
     sample_weight : float64 array of shape (n_rows,) or None, default=None
         Weights of the rows.
+    loss : {'squared_error', 'poisson'}, default='squared_error'
+        What networks minimise.
     """
 
     given_y: np.ndarray
     y: np.ndarray
-    scaler: TargetScaler
+    scaler: TargetScaler | MeanScaler
     sample_weight: np.ndarray | None = None
+    loss: str = "squared_error"
 
     @classmethod
     def from_target(
-        cls, estimator: Any, X: Any, y: Any, sample_weight: np.ndarray | None = None
+        cls,
+        estimator: Any,
+        X: Any,
+        y: Any,
+        sample_weight: np.ndarray | None = None,
+        loss: str = "squared_error",
     ) -> Regression:
         """Validate numbers and scale them.
 
@@ -64,11 +74,14 @@ class Regression:
             What the user gave.
         sample_weight : ndarray of shape (n_rows,), optional
             Weights of the rows.
+        loss : {'squared_error', 'poisson'}, default='squared_error'
+            What networks minimise.
 
         Raises
         ------
         ValueError
-            If y is None, is not numeric, or has missing or infinite values.
+            If y is None, is not numeric, or has missing or infinite values, or negative
+            ones with ``loss='poisson'``.
         """
         if y is None:
             raise ValueError(
@@ -97,11 +110,14 @@ class Regression:
         if given.ndim == 2 and given.shape[1] == 1:
             given = column_or_1d(given, warn=True)
         check_consistent_length(X, given)
-        # (n_rows, n_targets), also where there is one number per row.
-        columns = given.reshape(len(given), -1)
-        scaler = TargetScaler().fit(columns, sample_weight)
-        scaled = scaler.transform(columns).astype(np.float32)
-        return cls(given, scaled, scaler, sample_weight)
+        if loss == "poisson" and given.min() < 0:
+            raise ValueError(
+                "Some value(s) of y are out of the valid range of the loss 'poisson'. "
+                f"y must not be negative with loss='poisson'. Got {given.min()} "
+                "instead."
+            )
+        scaled, scaler = _scaled(given, sample_weight, loss)
+        return cls(given, scaled, scaler, sample_weight, loss)
 
     @property
     def n_rows(self) -> int:
@@ -110,8 +126,9 @@ class Regression:
 
     @property
     def output(self) -> OutputLoss:
-        """One linear unit for each number."""
-        return IdentityOutput(self.y.shape[1])
+        """One unit for each number."""
+        output = PoissonOutput if self.loss == "poisson" else IdentityOutput
+        return output(self.y.shape[1])
 
     def representatives(self) -> np.ndarray:
         """Return the positions of two rows, as far as there are two."""
@@ -142,21 +159,19 @@ class Regression:
             Positions.
         """
         part = self.subset(rows)
-        columns = part.given_y.reshape(len(rows), -1)
-        scaler = TargetScaler().fit(columns, part.sample_weight)
-        scaled = scaler.transform(columns).astype(np.float32)
+        scaled, scaler = _scaled(part.given_y, part.sample_weight, part.loss)
         return replace(part, y=scaled, scaler=scaler)
 
-    def continued(self, scaler: TargetScaler) -> Regression:
+    def continued(self, scaler: TargetScaler | MeanScaler) -> Regression:
         """Return the task with the scale of an earlier one, for networks of that.
 
         Parameters
         ----------
-        scaler : TargetScaler
+        scaler : TargetScaler or MeanScaler
             Its range is widened to hold these numbers too.
         """
         columns = self.given_y.reshape(self.n_rows, -1)
-        if columns.shape[1] != len(scaler.center_):
+        if columns.shape[1] != len(scaler.scale_):
             # The form of the target is checked where the first one is known.
             return self
         widened = scaler.widened(columns)
@@ -199,11 +214,24 @@ class Regression:
             Positions of the validation rows, those of several folds one after another.
         """
         seen = safe_indexing(X, rows) if callable(scoring) else None
-        return RegressionMetric(scoring, self.subset(rows), seen)
+        measures = PoissonMetric if self.loss == "poisson" else RegressionMetric
+        return measures(scoring, self.subset(rows), seen)
 
     def attributes(self) -> dict[str, Any]:
         """Return what a fitted regressor publishes about its target."""
         return {"target_scaler_": self.scaler}
+
+
+def _scaled(
+    given: np.ndarray, sample_weight: np.ndarray | None, loss: str
+) -> tuple[np.ndarray, TargetScaler | MeanScaler]:
+    """Return the scaled target, with what scaled it."""
+    # (n_rows, n_targets), also where there is one number per row.
+    columns = given.reshape(len(given), -1)
+    # The logarithm of a mean is the mean of no logarithms: nothing is compressed.
+    scaler = MeanScaler() if loss == "poisson" else TargetScaler()
+    scaler.fit(columns, sample_weight)
+    return scaler.transform(columns).astype(np.float32), scaler
 
 
 def _has_dates(y: Any) -> bool:
@@ -217,6 +245,17 @@ def _no_numbers(estimator: Any, error: Exception) -> ValueError:
         f"y of {type(estimator).__name__}.fit must hold numbers: {error}. To predict "
         "labels, use NASMLPClassifier."
     )
+
+
+def _unit(y: np.ndarray) -> float | np.ndarray:
+    """Return what to divide targets by, so that R2 neither overflows nor underflows.
+
+    1 for all targets but those of extreme size.
+    """
+    largest = np.abs(y).max(axis=0)
+    is_extreme = (largest > 0) & ((largest > 1e100) | (largest < 1e-100))
+    unit: np.ndarray = np.where(is_extreme, largest, 1.0)
+    return unit
 
 
 class _Predictions(RegressorMixin, BaseEstimator):
@@ -255,18 +294,24 @@ class RegressionMetric(ScorerMetric):
     seed_deviation = 0.002
 
     def __init__(self, scoring: Scoring, task: Regression, X: Any = None) -> None:
-        super().__init__(scoring, "r2", task.given_y, X, task.sample_weight)
+        self._unit = _unit(task.given_y) if scoring is None else 1.0
+        labels = task.given_y / self._unit
+        super().__init__(scoring, "r2", labels, X, task.sample_weight)
         self._task = task
         y = task.y.astype(np.float64)
         self._best_constant = np.average(y, axis=0, weights=self._weights)
-        variance = np.average(
-            np.square(y - self._best_constant), axis=0, weights=self._weights
-        )
+        errors = self._errors(self._best_constant, y)
+        of_constant = np.average(errors, axis=0, weights=self._weights)
         # Where a target does not vary, errors count as they are.
-        self._variance = np.where(variance > 0, variance, 1.0)
+        self._of_constant = np.where(of_constant > 0, of_constant, 1.0)
+
+    def _errors(self, predictions: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """Return the error of each prediction, on the scale of the networks."""
+        errors: np.ndarray = np.square(predictions - y)
+        return errors
 
     def _stand_in(self, predictions: np.ndarray) -> object:
-        numbers = self._task.scaler.inverse_transform(predictions)
+        numbers = self._task.scaler.inverse_transform(predictions) / self._unit
         return _Predictions(numbers if self._labels.ndim == 2 else numbers[:, 0])
 
     def _guess(self) -> np.ndarray:
@@ -291,14 +336,14 @@ class RegressionMetric(ScorerMetric):
             return 1 - self._relative_error(predictions)
         return super().score(predictions, rows)
 
-    def _squares(self, predictions: np.ndarray) -> np.ndarray:
-        """Return each row's squared error, relative to the variance of the rows."""
-        squares = np.square(predictions - self._task.y) / self._variance
-        of_rows: np.ndarray = squares.mean(axis=1)
+    def _relative_errors(self, predictions: np.ndarray) -> np.ndarray:
+        """Return each row's error, relative to the mean error of a constant."""
+        errors = self._errors(predictions, self._task.y) / self._of_constant
+        of_rows: np.ndarray = errors.mean(axis=1)
         return of_rows
 
     def _relative_error(self, predictions: np.ndarray) -> float:
-        return self._mean(self._squares(predictions))
+        return self._mean(self._relative_errors(predictions))
 
     def _own_reward(self, predictions: np.ndarray, score: float) -> float:
         # 1 for perfect predictions, 0 for a constant. Unlike R2, it tells networks
@@ -307,4 +352,36 @@ class RegressionMetric(ScorerMetric):
         return 1 - min(math.sqrt(self._relative_error(predictions)), _WORST_ERROR)
 
     def _row_merits(self, predictions: np.ndarray) -> np.ndarray | None:
-        return 1 - self._squares(predictions) if self._scoring is None else None
+        if self._scoring is not None:
+            return None
+        return 1 - self._relative_errors(predictions)
+
+
+class PoissonMetric(RegressionMetric):
+    """Scores predicted means, relative to the mean of the target.
+
+    With ``scoring=None`` the score is R2; candidates are compared by the Poisson
+    deviance, relative to that of a constant.
+
+    Parameters
+    ----------
+    scoring : str, callable or None
+        A scorer, in scikit-learn's sense.
+    task : Regression
+        The validation rows.
+    X : array-like or DataFrame of shape (n_validation_rows, n_features), optional
+        The rows as the user gave them, which only a callable looks at.
+    """
+
+    def _errors(self, predictions: np.ndarray, y: np.ndarray) -> np.ndarray:
+        deviances: np.ndarray = kl_div(y, predictions)
+        return deviances
+
+    def _guess(self) -> np.ndarray:
+        # Networks predict no zero either, which some scorers refuse.
+        guess: np.ndarray = np.maximum(super()._guess(), math.exp(LEAST_LOGARITHM))
+        return guess
+
+    def _varied_guess(self) -> np.ndarray:
+        varied: np.ndarray = np.maximum(self._task.y, math.exp(LEAST_LOGARITHM))
+        return varied

@@ -147,3 +147,94 @@ class TargetScaler:
         y = z * self.scale_ + self.center_
         within: np.ndarray = np.clip(y, self.lowest_, self.highest_)
         return within
+
+
+class MeanScaler:
+    """Bring targets that are not negative to a mean of 1, by division.
+
+    Several targets are scaled one by one.
+
+    Attributes
+    ----------
+    scale_ : ndarray of shape (n_targets,)
+        Means; 1 for a target that is always 0.
+    highest_ : ndarray of shape (n_targets,)
+        The greatest target. `inverse_transform` does not go further.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sknas._tasks.target import MeanScaler
+    >>> y = np.array([[0.0], [1.0], [5.0]])
+    >>> MeanScaler().fit(y).transform(y).ravel()
+    array([0. , 0.5, 2.5])
+    """
+
+    def fit(self, y: np.ndarray, sample_weight: np.ndarray | None = None) -> MeanScaler:
+        """Learn how to scale.
+
+        Parameters
+        ----------
+        y : ndarray of shape (n_rows, n_targets)
+            Finite numbers, not negative.
+        sample_weight : ndarray of shape (n_rows,), optional
+            Weights of the rows.
+
+        Returns
+        -------
+        MeanScaler
+            Itself.
+        """
+        largest = y.max(axis=0)
+        largest = np.where(largest > 0, largest, 1.0)
+        # Relative to the largest, as a sum of large numbers overflows.
+        mean = np.average(y / largest, axis=0, weights=sample_weight) * largest
+        self.scale_ = np.where(mean > 0, mean, 1.0)
+        self.highest_ = largest
+        return self
+
+    def widened(self, y: np.ndarray) -> MeanScaler:
+        """Return the same scale with a range that holds further targets.
+
+        Parameters
+        ----------
+        y : ndarray of shape (n_rows, n_targets)
+            Finite numbers, not negative.
+        """
+        scaler = copy(self)
+        scaler.highest_ = np.maximum(self.highest_, y.max(axis=0))
+        return scaler
+
+    def transform(self, y: np.ndarray) -> np.ndarray:
+        """Scale targets.
+
+        Parameters
+        ----------
+        y : ndarray of shape (n_rows, n_targets)
+            Finite numbers, not negative.
+
+        Returns
+        -------
+        ndarray of shape (n_rows, n_targets)
+            Relative to their mean.
+        """
+        scaled: np.ndarray = y / self.scale_
+        return scaled
+
+    def inverse_transform(self, scaled: np.ndarray) -> np.ndarray:
+        """Bring predictions of scaled targets back.
+
+        Parameters
+        ----------
+        scaled : ndarray of shape (n_rows, n_targets)
+            Predictions; they are clipped to the greatest target seen in `fit`.
+
+        Returns
+        -------
+        ndarray of shape (n_rows, n_targets)
+            On the scale of the targets.
+        """
+        # Clipped before, as products overflow, and after, as they are rounded.
+        numbers = np.minimum(scaled, self.highest_ / self.scale_) * self.scale_
+        within: np.ndarray = np.minimum(numbers, self.highest_)
+        return within
