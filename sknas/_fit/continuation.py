@@ -71,6 +71,31 @@ class EncodedRows:
             np.concatenate([self.sample_weight, other.sample_weight]),
         )
 
+    def replaced(self, places: np.ndarray, other: EncodedRows) -> EncodedRows:
+        """Return these rows, with some of another batch in their place or after them.
+
+        ``places`` are positions in both, one after the other: each is its own, or that
+        of a row of ``other``.
+        """
+        if sparse.issparse(self.X):
+            return self.followed_by(other).take(places)
+        n_rows = len(self)
+        is_new = places >= n_rows
+        new = other.take(places[is_new] - n_rows)
+
+        def filled(old: np.ndarray, values: np.ndarray) -> np.ndarray:
+            # One copy: the rows that are kept may take many megabytes.
+            both = np.empty((len(places), *old.shape[1:]), dtype=old.dtype)
+            both[:n_rows] = old
+            both[is_new] = values
+            return both
+
+        return EncodedRows(
+            filled(self.X, new.X),
+            filled(self.y, new.y),
+            filled(self.sample_weight, new.sample_weight),
+        )
+
     def data(self, output: OutputLoss) -> TrainingData:
         """Return the rows in the engine's form; equal weights are none."""
         weight = self.sample_weight
@@ -126,10 +151,10 @@ class Continuation:
         """
         row_bytes = max(batch.X.shape[1] * 4, 1)
         n_places = max(min(_MAX_KEPT_ROWS, _MAX_KEPT_BYTES // row_bytes), 1)
-        both = batch if self.kept is None else self.kept.followed_by(batch)
-        n_kept = len(both) - len(batch)
+        kept = batch.take(np.arange(0)) if self.kept is None else self.kept
+        n_kept = len(kept)
         generator = self._generator("kept rows")
-        # Positions in ``both`` of what is kept.
+        # Positions of what is kept, in these rows and then in the batch.
         places = list(range(n_kept))
         for number in range(len(batch)):
             if len(places) < n_places:
@@ -141,7 +166,7 @@ class Continuation:
         return replace(
             self,
             states=states,
-            kept=both.take(np.array(places, dtype=np.intp)),
+            kept=kept.replaced(np.array(places, dtype=np.intp), batch),
             n_seen=self.n_seen + len(batch),
         )
 
@@ -210,13 +235,38 @@ def learn_on(
         If the losses of all members became infinite or NaN.
     """
     rows = continuation.rehearsed(batch)
-    data = rows.data(output)
+    n_rows = len(rows)
+    results = _train(ensemble, continuation, rows.data(output), settings, budget)
+    # They are as large as all that is kept.
+    del rows
+    trained = {i: result for i, result in results.items() if not result.failed}
+    _check_trained(results, trained)
+    members, states = ensemble.members, list(continuation.states)
+    for position, result in trained.items():
+        members[position] = replace(members[position], layers=result.weights)
+        states[position] = result.state
+    curves = [result.loss_curve for result in trained.values()]
+    return Lesson(
+        FittedEnsemble(members, ensemble.out_activation, ensemble.temperature),
+        continuation.having_seen(batch, states),
+        [sum(losses) / len(losses) for losses in zip(*curves, strict=False)],
+        n_rows,
+    )
+
+
+def _train(
+    ensemble: FittedEnsemble,
+    continuation: Continuation,
+    data: TrainingData,
+    settings: FitSettings,
+    budget: Budget,
+) -> dict[int, TrainingResult]:
+    """Train the members of an ensemble on; return results by their positions."""
     epochs = min(_EPOCHS, settings.training.max_iter)
     training = replace(settings.training.whole(epochs, epochs), keeps_state=True)
     trainer = settings.make_trainer(
         [data], training, seed=continuation.seed("order of rows")
     )
-    members = ensemble.members
     jobs = [
         TrainingJob(
             member.architecture,
@@ -226,23 +276,10 @@ def learn_on(
             state=state,
         )
         for position, (member, state) in enumerate(
-            zip(members, continuation.states, strict=True)
+            zip(ensemble.members, continuation.states, strict=True)
         )
     ]
-    results = dict(trainer.train(jobs, budget))
-    trained = {i: result for i, result in results.items() if not result.failed}
-    _check_trained(results, trained)
-    states = list(continuation.states)
-    for position, result in trained.items():
-        members[position] = replace(members[position], layers=result.weights)
-        states[position] = result.state
-    curves = [result.loss_curve for result in trained.values()]
-    return Lesson(
-        FittedEnsemble(members, ensemble.out_activation, ensemble.temperature),
-        continuation.having_seen(batch, states),
-        [sum(losses) / len(losses) for losses in zip(*curves, strict=False)],
-        len(rows),
-    )
+    return dict(trainer.train(jobs, budget))
 
 
 def _check_trained(
