@@ -670,7 +670,7 @@ def test_reinforce_finds_the_best_arm_of_a_bandit(best, settings):
     strategy = _arms_strategy(**settings)
     before = _arm_probabilities(strategy)
     np.testing.assert_allclose(before, 1 / 5, atol=0.05)
-    for _ in range(60):
+    for _ in range(6):
         arms = strategy.draw(16)
         rewards = [
             0.9 if arm.hidden_layer_sizes == (best + 1,) else 0.4 for arm in arms
@@ -678,7 +678,7 @@ def test_reinforce_finds_the_best_arm_of_a_bandit(best, settings):
         _train(strategy, arms, rewards)
     after = _arm_probabilities(strategy)
     assert after.argmax() == best
-    assert after[best] > 0.8
+    assert after[best] > 0.95
 
 
 def test_reinforce_learns_through_ask_and_tell():
@@ -688,7 +688,7 @@ def test_reinforce_learns_through_ask_and_tell():
         strategy = ReinforceStrategy(hidden_size=16, accuracy_predictor=False)
         strategy.setup(space, seed)
         rounds = []
-        for _ in range(25):
+        for _ in range(15):
             asked = strategy.ask(8)
             rewards = [
                 np.mean([activation == "elu" for _, activation in a.dense_layers])
@@ -917,13 +917,15 @@ def test_entropy_keeps_the_policy_from_collapsing():
     entropies = []
     for weight in (0.0, 1.0):
         strategy = _arms_strategy(entropy=weight)
-        for _ in range(60):
+        for _ in range(6):
             arms = strategy.draw(16)
             rewards = [float(arm.hidden_layer_sizes == (1,)) for arm in arms]
             _train(strategy, arms, rewards)
         p = _arm_probabilities(strategy)
         entropies.append(-(p * np.log(p)).sum())
-    assert all(a < b for a, b in itertools.pairwise(entropies))
+    collapsed, kept = entropies
+    assert collapsed < 0.05
+    assert kept > 0.2
 
 
 # Replays.
