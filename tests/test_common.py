@@ -47,6 +47,7 @@ CONFIGURATIONS = {
         search_n_iter_no_change=1,
         n_iter_no_change=5,
         n_finalists=2,
+        n_splits=2,
         solver="adamw",
         learning_rate="cosine",
         refit="scratch",
@@ -56,6 +57,7 @@ CONFIGURATIONS = {
         search_strategy=ReinforceStrategy(hidden_size=4),
         n_iter_no_change=5,
         n_finalists=2,
+        n_splits=1,
     ),
     "random": NASMLPClassifier(
         **TINY,

@@ -231,7 +231,7 @@ def test_the_noise_of_accuracies_is_that_of_their_resamples(scoring):
     metric = _metric(scoring, y=y)
     generator = np.random.default_rng(0)
     resamples = []
-    for _ in range(2000):
+    for _ in range(500):
         rows = generator.integers(500, size=500)
         resampled = _metric(scoring, y=y[rows])
         resamples.append([resampled.merit(p[rows], math.nan) for p in candidates])
