@@ -195,7 +195,7 @@ class BaseNASMLP(MLPParametersMixin):
         >>> from sklearn.datasets import load_iris
         >>> from sknas import NASMLPClassifier
         >>> X, y = load_iris(return_X_y=True)
-        >>> classifier = NASMLPClassifier(n_rounds=1, n_architectures=2, max_iter=10)
+        >>> classifier = NASMLPClassifier(n_rounds=1, n_architectures=2, max_iter=2)
         >>> module = classifier.fit(X, y).to_torch()
         >>> p = module(torch.from_numpy(X)).detach().numpy()
         >>> bool(np.allclose(p, classifier.predict_proba(X), atol=1e-6))

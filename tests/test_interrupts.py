@@ -122,10 +122,11 @@ def test_a_signal_stops_within_a_second_and_leaves_no_thread_or_process(
 import os, signal, threading, time, warnings
 signal.signal(signal.SIGINT, signal.default_int_handler)
 import numpy as np
+import torch  # before the clock runs: its import is interrupted further below
 from sknas import NASMLPClassifier
 from joblib.externals.loky import get_reusable_executor
 
-X = np.random.default_rng(0).normal(size=(1000, 20))
+X = np.random.default_rng(0).normal(size=(400, 20))
 y = (X[:, 0] * X[:, 1] > 0).astype(int)
 classifier = NASMLPClassifier(n_rounds=3, n_architectures=4, search_epochs=4,
     max_iter=8, n_ensemble=2, encoding="scale", n_jobs={n_jobs}, random_state=0)

@@ -133,7 +133,7 @@ INTERRUPT = """
 n_jobs, delays = int(sys.argv[1]), [0.05 + 0.003 * i for i in range(40)]
 # Workers are started anew after each interrupt, which takes seconds.
 if n_jobs > 1:
-    delays = [0.2 + 0.4 * i for i in range(5)]
+    delays = [0.2, 1.0, 1.8]
 torch.set_num_threads(2)
 signal.signal(signal.SIGINT, signal.default_int_handler)
 os.setpgrp()  # as a terminal does: workers hear the signal too
@@ -161,7 +161,7 @@ print((counts, seconds))
 
 
 @pytest.mark.skipif("sys.platform != 'linux'", reason="counts processes in /proc")
-@pytest.mark.parametrize(("n_jobs", "n_interrupts"), [("1", 40), ("2", 5)])
+@pytest.mark.parametrize(("n_jobs", "n_interrupts"), [("1", 40), ("2", 3)])
 def test_an_interrupt_is_answered_at_once_and_leaves_nothing_behind(
     run_python, n_jobs, n_interrupts
 ):

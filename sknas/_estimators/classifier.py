@@ -277,7 +277,9 @@ class NASMLPClassifier(ClassPredictions):
     >>> from sknas import NASMLPClassifier
     >>> X, y = load_iris(return_X_y=True)
     >>> X_train, X_test, y_train, y_test = train_test_split(X, y, random_state=0)
-    >>> classifier = NASMLPClassifier(n_rounds=2, n_architectures=3, random_state=0)
+    >>> classifier = NASMLPClassifier(
+    ...     n_rounds=2, n_architectures=3, max_iter=20, random_state=0
+    ... )
     >>> classifier.fit(X_train, y_train).score(X_test, y_test) > 0.9
     True
     >>> len(classifier.search_results_["architecture"])

@@ -268,7 +268,9 @@ class NASMLPRegressor(NumberPredictions):
     >>> from sknas import NASMLPRegressor
     >>> X, y = load_diabetes(return_X_y=True)
     >>> X_train, X_test, y_train, y_test = train_test_split(X, y, random_state=0)
-    >>> regressor = NASMLPRegressor(n_rounds=2, n_architectures=3, random_state=0)
+    >>> regressor = NASMLPRegressor(
+    ...     n_rounds=2, n_architectures=3, n_finalists=1, random_state=0
+    ... )
     >>> regressor.fit(X_train, y_train).score(X_test, y_test) > 0.2
     True
     >>> regressor.predict(X_test).shape
