@@ -39,7 +39,7 @@ def test_labels_keep_their_kind(y, kind):
     assert task.y.tolist() == [1, 0, 1]
     assert task.y.dtype == np.int64
     assert task.n_rows == 3
-    assert task.attributes() == {"classes_": task.classes}
+    assert task.attributes() == {"classes_": task.classes, "sparse_output_": False}
 
 
 def test_nullable_labels_are_predicted_as_they_were(fast, three_class_table):
