@@ -1,0 +1,101 @@
+"""Architectures one step away from another."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import numpy as np
+
+from sknas._space.architecture import DROPOUT, Architecture, DenseLayer, Layer
+from sknas._space.search_space import SearchSpace
+
+# A dense layer, and whether dropout follows it.
+_Block: TypeAlias = tuple[DenseLayer, bool]
+
+#: The kinds of steps.
+KINDS = ("width", "activation", "insert", "delete", "dropout")
+
+
+def neighbours(
+    architecture: Architecture, space: SearchSpace
+) -> dict[str, list[Architecture]]:
+    """Return all architectures one step away, by the kind of the step.
+
+    A step makes a layer as wide as the next wider or narrower one of the space, gives
+    it another activation, inserts a dense layer, deletes one with its dropout, or adds
+    or removes the dropout after one.
+
+    Parameters
+    ----------
+    architecture : Architecture
+        An architecture of the space.
+    space : SearchSpace
+        What steps must not leave.
+
+    Returns
+    -------
+    dict of str to list of Architecture
+        Without the architecture itself and without duplicates. A kind that no step of
+        the space is of has an empty list.
+    """
+    dense, after = architecture.dense_layers, architecture.dropout_after
+    blocks = list(zip(dense, after, strict=True))
+    layers: list[DenseLayer] = [
+        (width, name) for width in space.layer_widths for name in space.activations
+    ]
+    widths = sorted(space.layer_widths)
+    found: dict[str, dict[Architecture, None]] = {kind: {} for kind in KINDS}
+
+    def take(kind: str, changed: list[_Block]) -> None:
+        if not changed:
+            return
+        neighbour = _architecture(changed)
+        if neighbour in space and neighbour != architecture:
+            found[kind].setdefault(neighbour)
+
+    for i, ((width, name), has_dropout) in enumerate(blocks):
+        before, behind = blocks[:i], blocks[i + 1 :]
+        place = widths.index(width)
+        for other_width in widths[max(place - 1, 0) : place + 2]:
+            take("width", [*before, ((other_width, name), has_dropout), *behind])
+        for other_name in space.activations:
+            take("activation", [*before, ((width, other_name), has_dropout), *behind])
+        take("delete", before + behind)
+        take("dropout", [*before, ((width, name), not has_dropout), *behind])
+    for i in range(len(blocks) + 1):
+        for layer in layers:
+            take("insert", [*blocks[:i], (layer, False), *blocks[i:]])
+    return {kind: list(of_kind) for kind, of_kind in found.items()}
+
+
+def mutate(
+    architecture: Architecture, space: SearchSpace, generator: np.random.Generator
+) -> Architecture | None:
+    """Take one random step: each kind that there is is equally likely.
+
+    Parameters
+    ----------
+    architecture : Architecture
+        An architecture of the space.
+    space : SearchSpace
+        What the step must not leave.
+    generator : numpy.random.Generator
+        Source of the draws.
+
+    Returns
+    -------
+    Architecture or None
+        None if the space holds nothing else.
+    """
+    of_kinds = [steps for steps in neighbours(architecture, space).values() if steps]
+    if not of_kinds:
+        return None
+    steps = of_kinds[generator.integers(len(of_kinds))]
+    return steps[generator.integers(len(steps))]
+
+
+def _architecture(blocks: list[_Block]) -> Architecture:
+    layers: list[Layer] = []
+    for layer, has_dropout in blocks:
+        layers += [layer, DROPOUT] if has_dropout else [layer]
+    return Architecture(*layers)

@@ -1,0 +1,77 @@
+import numpy as np
+import pytest
+
+from sknas import Architecture, SearchSpace
+from sknas._space.mutation import KINDS, mutate, neighbours
+
+SPACE = SearchSpace((8, 16, 32), ("relu", "tanh"), max_layers=5)
+A = Architecture((8, "relu"), "dropout", (16, "tanh"))
+
+
+def test_steps_of_each_kind():
+    found = neighbours(A, SPACE)
+    assert tuple(found) == KINDS
+    assert set(found["width"]) == {
+        Architecture((16, "relu"), "dropout", (16, "tanh")),
+        Architecture((8, "relu"), "dropout", (8, "tanh")),
+        Architecture((8, "relu"), "dropout", (32, "tanh")),
+    }
+    assert set(found["activation"]) == {
+        Architecture((8, "tanh"), "dropout", (16, "tanh")),
+        Architecture((8, "relu"), "dropout", (16, "relu")),
+    }
+    assert set(found["delete"]) == {
+        Architecture((16, "tanh")),
+        Architecture((8, "relu"), "dropout"),
+    }
+    assert set(found["dropout"]) == {
+        Architecture((8, "relu"), (16, "tanh")),
+        Architecture((8, "relu"), "dropout", (16, "tanh"), "dropout"),
+    }
+    # Six layers at three places, of which an equal one before or after is one.
+    assert len(found["insert"]) == 3 * 6 - 1
+    assert (
+        Architecture((8, "relu"), "dropout", (16, "tanh"), (8, "relu"))
+        in (found["insert"])
+    )
+
+
+def test_steps_stay_in_the_space_and_lead_back():
+    generator = np.random.default_rng(0)
+    for _ in range(50):
+        architecture = SPACE.sample(generator)
+        for kind, steps in neighbours(architecture, SPACE).items():
+            assert len(set(steps)) == len(steps)
+            for step in steps:
+                assert step in SPACE
+                assert step != architecture
+                back = neighbours(step, SPACE)
+                # Who deletes a layer with its dropout comes back in two steps.
+                if kind != "delete":
+                    assert any(architecture in of_kind for of_kind in back.values())
+
+
+def test_every_architecture_can_be_reached():
+    space = SearchSpace((8, 16), ("relu",), max_layers=4)
+    known, new = set(), {Architecture((8, "relu"))}
+    while new:
+        known |= new
+        steps = {s for a in new for of in neighbours(a, space).values() for s in of}
+        new = steps - known
+    assert known == set(space)
+
+
+def test_kinds_are_equally_likely_and_a_space_of_one_has_no_step():
+    generator = np.random.default_rng(0)
+    drawn = [mutate(A, SPACE, generator) for _ in range(1000)]
+    for steps in neighbours(A, SPACE).values():
+        assert 150 < sum(step in steps for step in drawn) < 250
+    alone = SearchSpace((8,), ("relu",), max_layers=2, dropout=False)
+    assert mutate(Architecture((8, "relu")), alone, generator) is None
+
+
+@pytest.mark.parametrize("dropout", [False, True])
+def test_a_space_without_dropout_has_no_such_steps(dropout):
+    space = SearchSpace((8, 16), ("relu",), max_layers=4, dropout=dropout)
+    steps = neighbours(Architecture((8, "relu")), space)
+    assert bool(steps["dropout"]) is dropout
