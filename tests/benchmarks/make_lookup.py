@@ -4,7 +4,7 @@ A strategy then searches in milliseconds, on exact values, and its regret is kno
 architecture is trained on three splits, for 5, 15 and 60 epochs with a schedule of its
 own each, with the classifier's defaults otherwise.
 
-    python tests/benchmarks/make_lookup.py digits WORK_FOLDER tests/data/lookup_digits.npz
+    python tests/benchmarks/make_lookup.py digits WORK tests/data/lookup_digits.npz
 
 Each split and number of epochs is a part, stored in the work folder when it is done: a
 run that was ended goes on. ``--n-jobs 2`` trains in two processes.
