@@ -95,6 +95,7 @@ INVALID = [
     ("n_jobs", 1.5),
     ("random_state", "seed"),
     ("verbose", "loud"),
+    ("warm_start", "yes"),
 ]
 
 

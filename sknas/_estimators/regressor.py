@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from sknas._estimators.predictions import NumberPredictions
-from sknas._mlp_parameters import takes_mlp_parameters
 from sknas._search.strategies import SearchStrategy
 from sknas._sklearn import fit_context
 from sknas._space import Architecture
@@ -272,7 +271,6 @@ class NASMLPRegressor(NumberPredictions):
     # classifiers, whose labels are smoothed.
     _auto_decay = 2.0
 
-    @takes_mlp_parameters
     def __init__(
         self,
         *,
