@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -15,7 +16,7 @@ from sknas._interrupts import deferred_interrupts
 from sknas._mlp_parameters import MLPParametersMixin
 from sknas._random import SeedSource
 from sknas._search.strategies import STRATEGIES
-from sknas._sklearn import HasMethods, Interval, StrOptions, safe_indexing
+from sknas._sklearn import HasMethods, Interval, Options, StrOptions, safe_indexing
 from sknas._space import Architecture
 from sknas._space.candidate import SETTINGS
 from sknas._table.reading.tables import as_numpy
@@ -72,7 +73,11 @@ class BaseNASMLP(MLPParametersMixin):
         "epoch_fractions": ["array-like"],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
         "n_splits": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
-        "n_iter_no_change": [Interval(Integral, 1, None, closed="left"), None],
+        "n_iter_no_change": [
+            Interval(Integral, 1, None, closed="left"),
+            Options(Real, {math.inf}),
+            None,
+        ],
         "refit": [StrOptions({"scratch", "fine-tune"})],
         "scoring": [str, callable, None],
         "encoding": [StrOptions({"auto", "piecewise", "scale", "passthrough"})],
@@ -287,7 +292,7 @@ class BaseNASMLP(MLPParametersMixin):
         X, y, sample_weight = map(as_numpy, (X, y, sample_weight))
         # What is cheap to check comes first, and all of it before any training.
         settings = read_settings(
-            self.get_params(deep=False), type(self).__name__, self._auto_decay
+            self._parameter_values(), type(self).__name__, self._auto_decay
         )
         record = vars(self).get("_fit_record") if settings.warm_start else None
         earlier = None if record is None else FitRecord.from_bytes(record)

@@ -9,6 +9,7 @@ parameters that are not in a signature: `clone`, searches and displays ask `get_
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable
 from numbers import Integral, Real
 from typing import Any, ParamSpec
@@ -44,15 +45,16 @@ _HIDDEN_LAYERS = (
 )
 
 
-def takes_mlp_parameters(init: Callable[P, None]) -> Callable[..., None]:
+def _takes_mlp_parameters(init: Callable[P, None]) -> Callable[..., None]:
     """Decorate a constructor, so that it takes these parameters too.
 
     Its signature, which scikit-learn reads, stays what it is.
     """
+    unlisted = set(MLP_PARAMETERS) - set(inspect.signature(init).parameters)
 
     @functools.wraps(init)
     def wrapper(self: MLPParametersMixin, *args: Any, **parameters: Any) -> None:
-        given = {n: parameters.pop(n) for n in MLP_PARAMETERS if n in parameters}
+        given = {n: parameters.pop(n) for n in unlisted if n in parameters}
         if "hidden_layer_sizes" in parameters:
             raise TypeError(_HIDDEN_LAYERS.format(owner=type(self).__name__))
         init(self, *args, **parameters)
@@ -63,6 +65,12 @@ def takes_mlp_parameters(init: Callable[P, None]) -> Callable[..., None]:
 
 class MLPParametersMixin(BaseEstimator):
     """Gets, sets and checks those of the parameters that were given."""
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        """Let the constructor of every subclass take them, also of a user's."""
+        super().__init_subclass__(**keywords)
+        if "__init__" in vars(cls):
+            cls.__init__ = _takes_mlp_parameters(cls.__init__)  # type: ignore[method-assign]
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Get the parameters of this estimator.
@@ -93,11 +101,18 @@ class MLPParametersMixin(BaseEstimator):
     def _given_mlp_parameters(self) -> dict[str, Any]:
         return {n: vars(self)[n] for n in MLP_PARAMETERS if n in vars(self)}
 
+    def _parameter_values(self) -> dict[str, Any]:
+        """Return the values of all parameters that a fit reads.
+
+        The constructor of a user's subclass need not list those that it sets itself.
+        """
+        names = {*self._parameter_constraints, *self.get_params(deep=False)}
+        return {n: getattr(self, n) for n in sorted(names) if hasattr(self, n)}
+
     def _validate_params(self) -> None:
         """Check the values of all parameters, those that are not listed too."""
-        super()._validate_params()
         validate_parameter_constraints(
-            MLP_PARAMETERS,
-            self._given_mlp_parameters(),
+            {**self._parameter_constraints, **MLP_PARAMETERS},
+            self._parameter_values(),
             caller_name=type(self).__name__,
         )

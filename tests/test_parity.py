@@ -340,7 +340,8 @@ def _proves_constant_of_adam(one_network, **constant):
 def prove_n_iter_no_change(one_network, table):
     del one_network
     assert _n_epochs(table, n_iter_no_change=4, tol=100.0) == 5
-    assert _n_epochs(table, n_iter_no_change=None) == 15
+    for endless in (None, np.inf):
+        assert _n_epochs(table, n_iter_no_change=endless, tol=100.0) == 15
 
 
 def prove_max_fun(one_network, table):
@@ -435,6 +436,35 @@ def test_what_was_given_is_kept_and_nothing_else_is_there():
         NASMLPClassifier(momentun=0.5)
     with pytest.raises(ValueError, match="Invalid parameter 'momentun'"):
         plain.set_params(momentun=0.5)
+
+
+class Calm(NASMLPClassifier):
+    """Has a few parameters of its own, and sets others itself."""
+
+    def __init__(self, *, max_iter=2, momentum=0.8, random_state=0):
+        super().__init__(
+            n_rounds=1,
+            n_architectures=1,
+            n_finalists=0,
+            search_epochs=1,
+            max_iter=max_iter,
+            momentum=momentum,
+            shuffle=False,
+            random_state=random_state,
+        )
+
+
+def test_a_subclass_may_have_fewer_parameters_and_list_others(table):
+    X, y = table
+    calm = clone(Calm(tol=0.1, momentum=0.3))
+    given = {"max_iter": 2, "momentum": 0.3, "random_state": 0}
+    assert calm.get_params() == {**given, "shuffle": False, "tol": 0.1}
+    assert calm.set_params(momentum=0.4).momentum == 0.4
+    assert calm.fit(X, y).n_iter_ == 2
+    assert calm.partial_fit(X, y).n_iter_ == 4
+    calm.batch_size = -1
+    with pytest.raises(ValueError, match="'batch_size' parameter of Calm"):
+        calm.fit(X, y)
 
 
 @pytest.mark.parametrize("name", MLP_PARAMETERS)

@@ -7,6 +7,7 @@ import pytest
 from sklearn.base import clone
 
 from sknas import NASMLPClassifier, NASMLPRegressor, RandomStrategy, SearchStrategy
+from sknas._engine import trainer
 
 
 def _assert_equal(first, second):
@@ -145,6 +146,68 @@ def test_nothing_is_kept_unless_asked_for(fast, binary_table):
     classifier.set_params(warm_start=False).fit(*binary_table)
     assert not any(name.startswith("_") for name in vars(classifier))
     assert classifier.continued_on_ is None
+
+
+@pytest.mark.parametrize("n_trained", [2, 3])
+def test_a_round_that_was_interrupted_is_ended_by_the_next_fit(
+    fast, binary_table, monkeypatch, one_by_one, n_trained
+):
+    del one_by_one
+    X, y = binary_table
+    fast["n_finalists"] = 0
+    whole = NASMLPClassifier(**fast).set_params(n_rounds=3).fit(X, y)
+    parts = NASMLPClassifier(**fast, warm_start=True)
+    original, calls = trainer.train_stack, []
+
+    def interrupt(*arguments):
+        if len(calls) == n_trained:
+            raise KeyboardInterrupt
+        calls.append(1)
+        return original(*arguments)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(trainer, "train_stack", interrupt)
+        with pytest.raises(KeyboardInterrupt, match=r"^"):
+            parts.fit(X, y)
+    assert parts.interrupted_ == "search"
+    parts.fit(X, y)
+    for name in ("architecture", "score", "reward"):
+        np.testing.assert_array_equal(
+            whole.search_results_[name], parts.search_results_[name]
+        )
+    assert len(whole.search_results_["score"]) == 6
+
+
+def test_an_interrupted_round_is_told_of_other_rows(fast, binary_table, monkeypatch):
+    X, y = binary_table
+    fast["search_strategy"] = Counting()
+    classifier = NASMLPClassifier(**fast, warm_start=True)
+    # The second round is asked for, and then the time is over.
+    original = Counting.draw
+
+    def draw(self, n):
+        if self.n_told_:
+            monkeypatch.setattr(trainer, "train_stack", lambda *_: [])
+        return original(self, n)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Counting, "draw", draw)
+        patched.setattr(trainer, "train_stack", trainer.train_stack)
+        classifier.set_params(n_finalists=0).fit(X, y)
+    assert len(classifier.round_results_["round"]) == 1
+    classifier.fit(X[:80], y[:80])
+    assert classifier.continued_on_ == "new rows"
+    assert classifier.round_results_["n_told"][-1] >= 6
+
+
+def test_a_space_without_anything_new_is_left_at_peace(binary_table):
+    one = NASMLPClassifier.from_architecture(
+        ((8, "relu"),), dropout=0.0, max_iter=1, warm_start=True
+    )
+    for _ in range(3):
+        one.fit(*binary_table)
+        assert len(one.search_results_["score"]) == 1
+    assert one.continued_on_ == "same rows"
 
 
 class Unpicklable(Counting):

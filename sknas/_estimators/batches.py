@@ -60,7 +60,7 @@ class BatchLearner(BaseNASMLP):
 
         budget = Budget(self.max_time, began=time.monotonic())
         settings = read_settings(
-            self.get_params(deep=False), type(self).__name__, self._auto_decay
+            self._parameter_values(), type(self).__name__, self._auto_decay
         )
         batch, task = self._next_batch(X, y, sample_weight)
         if not len(batch):
@@ -109,13 +109,17 @@ class BatchLearner(BaseNASMLP):
 
     def _check_outputs(self, task: Task) -> None:
         """Refuse a target of another form than that of the first call."""
-        was = self.out_activation_, self.n_outputs_
-        if was != (task.output.name, task.output.n_outputs):
+        was, now = self.n_outputs_, task.output.n_outputs
+        if was != now:
             raise ValueError(
                 f"y of {type(self).__name__}.partial_fit must be for as many outputs "
-                f"as in the first call, {self.n_outputs_}, with the activation "
-                f"{self.out_activation_!r}. Got {task.output.n_outputs} with "
-                f"{task.output.name!r} instead."
+                f"as in the first call, {was}. Got {now} instead."
+            )
+        if self.out_activation_ != task.output.name:
+            raise ValueError(
+                f"y of {type(self).__name__}.partial_fit must be of the kind that it "
+                f"was in the first call, for the activation {self.out_activation_!r}. "
+                f"Got one for {task.output.name!r} instead."
             )
 
     def _continued(self) -> Continuation:
@@ -168,7 +172,8 @@ class ClassLearner(BatchLearner):
             Weights of the rows, on one scale for all batches. None weights each by 1.
 
         classes : array-like of shape (n_classes,), default=None
-            All labels that batches may have. Needed in the first call only.
+            All labels that batches may have; where rows have several, the numbers of
+            the columns of y. Needed in the first call only.
 
         Returns
         -------
@@ -284,10 +289,10 @@ def _first_classes(estimator: Any, y: Any, classes: Any) -> np.ndarray | None:
         )
     if has_several_columns(y):
         n_columns = np.shape(y)[1]
-        if len(labels) != n_columns:
+        if not np.array_equal(labels, np.arange(n_columns)):
             raise ValueError(
-                f"classes must name the {n_columns} columns of y. Got {classes!r} "
-                "instead."
+                f"classes must name the {n_columns} columns of y by their numbers, "
+                f"from 0 to {n_columns - 1}. Got {classes!r} instead."
             )
         return None
     return None if known is not None else labels

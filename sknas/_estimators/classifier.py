@@ -11,7 +11,6 @@ from numpy.typing import ArrayLike
 
 from sknas._base import BaseNASMLP
 from sknas._estimators.predictions import ClassPredictions
-from sknas._mlp_parameters import takes_mlp_parameters
 from sknas._search.strategies import SearchStrategy
 from sknas._sklearn import Interval, StrOptions, fit_context
 from sknas._space import Architecture
@@ -292,7 +291,6 @@ class NASMLPClassifier(ClassPredictions):
         "class_weight": [StrOptions({"balanced"}), dict, None],
     }
 
-    @takes_mlp_parameters
     def __init__(
         self,
         *,

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from sknas._estimators.predictions import NumberPredictions
-from sknas._mlp_parameters import takes_mlp_parameters
 from sknas._search.strategies import SearchStrategy
 from sknas._sklearn import StrOptions, fit_context
 from sknas._space import Architecture
@@ -286,7 +285,6 @@ class NASMLPRegressor(NumberPredictions):
         "loss": [StrOptions({"squared_error", "poisson"})],
     }
 
-    @takes_mlp_parameters
     def __init__(
         self,
         *,
