@@ -338,3 +338,14 @@ def test_memory_does_not_grow(fast, monkeypatch):
     # A value of the loss curve for each epoch is all that comes on top.
     assert held[-1] - held[2] < 1000
     assert peak < 5e6
+
+
+def test_counts_are_learned_with_the_loss_of_the_first_call(fast, binary_table):
+    del fast["search_strategy"]
+    X = binary_table[0]
+    y = np.random.default_rng(0).poisson(np.exp(X[:, 0]).clip(max=9))
+    learner = NASMLPRegressor(**fast, loss="poisson").partial_fit(X[:45], y[:45])
+    learner.partial_fit(X[45:], y[45:])
+    assert learner.predict(X).min() > 0
+    with pytest.raises(ValueError, match="loss must not change.*'exp'.*'identity'"):
+        learner.set_params(loss="squared_error").partial_fit(X, y)

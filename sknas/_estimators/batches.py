@@ -117,9 +117,10 @@ class BatchLearner(BaseNASMLP):
             )
         if self.out_activation_ != task.output.name:
             raise ValueError(
-                f"y of {type(self).__name__}.partial_fit must be of the kind that it "
-                f"was in the first call, for the activation {self.out_activation_!r}. "
-                f"Got one for {task.output.name!r} instead."
+                f"y of {type(self).__name__}.partial_fit must have one label per row, "
+                "or several, as in the first call, and loss must not change. The "
+                f"activation of the output was {self.out_activation_!r}. Got "
+                f"{task.output.name!r} instead."
             )
 
     def _continued(self) -> Continuation:
