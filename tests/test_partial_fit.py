@@ -347,5 +347,5 @@ def test_counts_are_learned_with_the_loss_of_the_first_call(fast, binary_table):
     learner = NASMLPRegressor(**fast, loss="poisson").partial_fit(X[:45], y[:45])
     learner.partial_fit(X[45:], y[45:])
     assert learner.predict(X).min() > 0
-    with pytest.raises(ValueError, match="loss must not change.*'exp'.*'identity'"):
+    with pytest.raises(ValueError, match=r"loss must not change.*'exp'.*'identity'"):
         learner.set_params(loss="squared_error").partial_fit(X, y)
