@@ -196,6 +196,23 @@ def test_weights_are_on_one_scale_for_all_batches(fast, parts):
     assert np.unique(kept.sample_weight).tolist() == [1, 10]
 
 
+def test_copies_in_the_first_batch_weigh_as_much_as_later(fast, parts):
+    X, y = (np.concatenate(both) for both in zip(*parts, strict=True))
+    learner = NASMLPClassifier(**fast)
+    learner.partial_fit(np.tile(X, (3, 1)), np.tile(y, 3), classes=[0, 1, 2])
+    learner.partial_fit(*parts[1])
+    weights = learner._continuation.kept.sample_weight
+    assert weights.tolist() == [3.0] * 90 + [1.0] * 30
+
+
+def test_later_calls_are_silent(fast, parts, capsys):
+    learner = NASMLPClassifier(**fast, verbose=2)
+    learner.partial_fit(*parts[0], classes=[0, 1, 2])
+    assert "search" in capsys.readouterr().err
+    learner.partial_fit(*parts[1])
+    assert capsys.readouterr() == ("", "")
+
+
 def test_rows_without_weight_are_not_learned_from(fast, parts):
     learner = NASMLPClassifier(**fast).partial_fit(*parts[0], classes=[0, 1, 2])
     X, y = parts[1]

@@ -3,7 +3,9 @@
 import pickle
 
 import numpy as np
+import pandas as pd
 import pytest
+from scipy import sparse
 from sklearn.base import clone
 
 from sknas import NASMLPClassifier, NASMLPRegressor, RandomStrategy, SearchStrategy
@@ -77,6 +79,30 @@ def test_scores_of_another_measure_are_not_taken_over(fast, binary_table, change
     assert trials["round"][0] == 0
     # What was best is tried again, in the first round.
     assert best in set(trials["architecture"][trials["round"] == 0])
+
+
+@pytest.mark.parametrize("kind", ["pandas", "objects", "array", "sparse"])
+def test_rows_are_the_same_however_they_lie_in_memory(fast, mixed_frame, kind):
+    frame, y = mixed_frame
+    frame = frame.assign(
+        date=pd.date_range("2020", periods=60), object=frame["object"].astype(object)
+    )
+    halves = pd.concat([frame[:30], frame[30:]]).set_axis(range(60, 120))
+    numbers = np.array(frame[["count", "flag"]], dtype=float)
+    first, second = {
+        "pandas": (frame, halves),
+        "objects": (frame.to_numpy(object), np.asfortranarray(halves.to_numpy(object))),
+        "array": (numbers, np.asfortranarray(numbers)),
+        "sparse": (sparse.csr_matrix(numbers), sparse.csc_array(numbers)),
+    }[kind]
+    classifier = NASMLPClassifier(**fast, warm_start=True).fit(first, y)
+    assert classifier.fit(second, y.copy()).continued_on_ == "same rows"
+    changed = second.copy()
+    if kind == "pandas":
+        changed.iloc[7, 6] = "violet"
+    else:
+        changed[7, 0] = 11
+    assert classifier.fit(changed, y).continued_on_ == "new rows"
 
 
 class Counting(SearchStrategy):
@@ -208,6 +234,22 @@ def test_a_space_without_anything_new_is_left_at_peace(binary_table):
         one.fit(*binary_table)
         assert len(one.search_results_["score"]) == 1
     assert one.continued_on_ == "same rows"
+
+
+class FailsOnce(Counting):
+    def learn(self, architectures, rewards):
+        super().learn(architectures, rewards)
+        if self.n_told_ == 4:
+            raise OSError("the disk is full")
+
+
+def test_a_search_goes_on_after_an_error_of_its_strategy(fast, binary_table):
+    fast["search_strategy"] = FailsOnce()
+    classifier = NASMLPClassifier(**fast, warm_start=True)
+    with pytest.warns(UserWarning, match="the disk is full"):
+        classifier.fit(*binary_table)
+    classifier.fit(*binary_table)
+    assert classifier.round_results_["n_trials"].tolist() == [2, 2, 2, 2]
 
 
 class Unpicklable(Counting):

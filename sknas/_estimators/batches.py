@@ -59,9 +59,9 @@ class BatchLearner(BaseNASMLP):
             from sknas._fit.settings import read_settings
 
         budget = Budget(self.max_time, began=time.monotonic())
-        settings = read_settings(
-            self._parameter_values(), type(self).__name__, self._auto_decay
-        )
+        # There is no search to show the progress of.
+        parameters = {**self._parameter_values(), "verbose": False}
+        settings = read_settings(parameters, type(self).__name__, self._auto_decay)
         batch, task = self._next_batch(X, y, sample_weight)
         if not len(batch):
             return

@@ -312,7 +312,8 @@ class Fit:
         if self._weight_unit is None:
             return None
         data = self._workbench.all_rows(choice.view)
-        weight = np.ones(len(data.y))
+        # Rows of equal weight may have come of copies, as many of each.
+        weight = np.full(len(data.y), self._weight_unit)
         if data.sample_weight is not None:
             weight = data.sample_weight * self._weight_unit
         batch = EncodedRows(data.X, data.y, weight)

@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import joblib
+import numpy as np
+from scipy.sparse import issparse
 
 from sknas._fit.settings import FitSettings
 from sknas._random import SeedSource
 from sknas._search.state import SearchState
+from sknas._table.reading.tables import Column, column_of
 from sknas._tasks.task import Task
 from sknas._warnings import describe, warn
 
@@ -70,9 +73,11 @@ def space_of(settings: FitSettings) -> str:
 
 def measure_of(X: Any, task: Task, settings: FitSettings) -> str:
     """Return the ``measure`` of the record of a fit."""
+    # Fields of a task, which is a dataclass.
+    target = {name: _contiguous(value) for name, value in vars(task).items()}
     measured = (
-        X,
-        task,
+        _content_of(X),
+        target,
         settings.search_training,
         settings.splits,
         settings.search.weight_sharing,
@@ -82,6 +87,34 @@ def measure_of(X: Any, task: Task, settings: FitSettings) -> str:
         repr(settings.scorer),
     )
     return str(joblib.hash(measured))
+
+
+def _content_of(X: Any) -> Any:
+    """Return what is equal for equal tables, however they lie in memory."""
+    if issparse(X):
+        X = X.tocsr(copy=True)
+        X.sum_duplicates()
+        positions = [part.astype(np.int64) for part in (X.indices, X.indptr)]
+        return X.shape, X.data, positions
+    if isinstance(X, np.ndarray) and X.dtype != object:
+        return _contiguous(X)
+    columns = [column_of(X, position) for position in range(X.shape[1])]
+    return [(str(c.name), repr(c.dtype), _values_of(c)) for c in columns]
+
+
+def _values_of(column: Column) -> Any:
+    if column.kind in "biuf":
+        return _contiguous(column.floats())
+    if column.kind in "mM":
+        times = column.times()
+        if times.dtype.kind in "mM":
+            return _contiguous(times).view(np.int64)
+    # Not the objects, of which joblib would see which are one and the same.
+    return [(type(value).__name__, repr(value)) for value in column.objects()]
+
+
+def _contiguous(value: Any) -> Any:
+    return np.ascontiguousarray(value) if isinstance(value, np.ndarray) else value
 
 
 def continued_state(

@@ -190,8 +190,8 @@ class AskTellSearcher:
             # was the last.
             if is_complete:
                 # In the form in which it proposed them.
-                self.strategy.tell(given, [rewards[proposal] for proposal in told])
                 self._unfinished = []
+                self.strategy.tell(given, [rewards[proposal] for proposal in told])
                 report = getattr(self.strategy, "report", dict)() or {}
         finally:
             # Also after Ctrl-C or an error: the trials that there are make a round.
