@@ -131,6 +131,11 @@ class BaseNASMLP(MLPParametersMixin):
         >>> classifier.max_iter
         30
         """
+        if not isinstance(architecture, (Architecture, tuple, list)):
+            raise TypeError(
+                "architecture must be an Architecture or a sequence of its layers, "
+                f"such as ((64, 'relu'), 'dropout'). Got {architecture!r} instead."
+            )
         if not isinstance(architecture, Architecture):
             architecture = Architecture(*architecture)
         dense_layers = architecture.dense_layers
@@ -286,6 +291,7 @@ class BaseNASMLP(MLPParametersMixin):
                 rows_to_train,
                 total_weight,
                 unit_of,
+                warn_of_constants,
             )
             from sknas._fit.warm_start import FitRecord
 
@@ -304,14 +310,16 @@ class BaseNASMLP(MLPParametersMixin):
         task = self._make_task(
             table, y, None if weights is None else weights / unit, classes
         )
-        if earlier is not None:
-            check_same_target(self, task)
         rows, reduced = rows_to_train(
             self, table, task, weights, keeps_classes=classes is not None
         )
         if rows is not None:
             X, table = safe_indexing(X, rows), safe_indexing(table, rows)
             unit *= total_weight(task) / total_weight(reduced)
+        if earlier is not None:
+            check_same_target(self, reduced)
+        if learns_on:
+            warn_of_constants(table)
         seeds = SeedSource(self.random_state) if earlier is None else earlier.seeds
         fit = Fit(
             settings,

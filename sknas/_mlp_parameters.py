@@ -10,22 +10,23 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from numbers import Integral, Real
 from typing import Any, ParamSpec
 
 from sklearn.base import BaseEstimator
 
 from sknas._sklearn import Interval, StrOptions, validate_parameter_constraints
+from sknas._space import ACTIVATIONS
 
 P = ParamSpec("P")
 
 _SHARE = [Interval(Real, 0, 1, closed="left")]
 _COUNT = [Interval(Integral, 1, None, closed="left")]
 
-#: Names and what scikit-learn lets their values be.
+#: What their values may be, as in scikit-learn.
 MLP_PARAMETERS: dict[str, list[Any]] = {
-    "activation": [StrOptions({"identity", "logistic", "tanh", "relu"})],
+    "activation": [StrOptions({*ACTIVATIONS, "logistic"})],
     "beta_1": _SHARE,
     "beta_2": _SHARE,
     "early_stopping": ["boolean"],
@@ -40,7 +41,7 @@ MLP_PARAMETERS: dict[str, list[Any]] = {
 
 _HIDDEN_LAYERS = (
     "{owner} chooses its hidden layers itself, so that hidden_layer_sizes is no "
-    "parameter: first_architecture=((100, 'relu'),) begins the search with some, and "
+    "parameter: first_architecture=((128, 'relu'),) begins the search with some, and "
     "{owner}.from_architecture(((100, 'relu'),)) trains them without a search."
 )
 
@@ -58,7 +59,7 @@ def _takes_mlp_parameters(init: Callable[P, None]) -> Callable[..., None]:
         if "hidden_layer_sizes" in parameters:
             raise TypeError(_HIDDEN_LAYERS.format(owner=type(self).__name__))
         init(self, *args, **parameters)
-        self.__dict__.update(given)
+        self._give(given)
 
     return wrapper
 
@@ -95,8 +96,15 @@ class MLPParametersMixin(BaseEstimator):
         if "hidden_layer_sizes" in params:
             raise ValueError(_HIDDEN_LAYERS.format(owner=type(self).__name__))
         super().set_params(**params)
-        self.__dict__.update(given)
+        self._give(given)
         return self
+
+    def _give(self, given: Mapping[str, Any]) -> None:
+        """Keep what was given; None takes back what was given before."""
+        for name, value in given.items():
+            self.__dict__.pop(name, None)
+            if value is not None:
+                self.__dict__[name] = value
 
     def _given_mlp_parameters(self) -> dict[str, Any]:
         return {n: vars(self)[n] for n in MLP_PARAMETERS if n in vars(self)}

@@ -366,3 +366,33 @@ def test_counts_are_learned_with_the_loss_of_the_first_call(fast, binary_table):
     assert learner.predict(X).min() > 0
     with pytest.raises(ValueError, match=r"loss must not change.*'exp'.*'identity'"):
         learner.set_params(loss="squared_error").partial_fit(X, y)
+
+
+def test_columns_that_the_first_batch_tells_nothing_of_are_named(fast, parts):
+    (X, y), second, _ = parts
+    frame = pd.DataFrame(X, columns=[*"abcdef"])
+    frame["b"], frame["text"] = 1.0, "red"
+    frame["empty"] = np.nan
+    with pytest.warns(UserWarning, match=r"columns \['b', 'text', 'empty'\]"):
+        learner = NASMLPClassifier(**fast).partial_fit(frame, y, classes=[0, 1, 2])
+    # Later calls, and `fit`, say nothing of it.
+    learner.partial_fit(frame, second[1])
+    NASMLPClassifier(**fast).fit(frame, y)
+
+
+def test_words_for_missing_values_are_missing_in_numbers(fast, parts):
+    (X, y), second, _ = parts
+    learner = NASMLPClassifier(**fast).partial_fit(
+        pd.DataFrame(X), y, classes=[0, 1, 2]
+    )
+    frame = pd.DataFrame(second[0]).astype(object)
+    frame.iloc[0, 1] = "n/a"
+    learner.partial_fit(frame, second[1])
+    missing = pd.DataFrame(second[0])
+    missing.iloc[0, 1] = np.nan
+    np.testing.assert_array_equal(
+        learner.predict_proba(frame), learner.predict_proba(missing)
+    )
+    frame.iloc[0, 1] = "red"
+    with pytest.raises(ValueError, match=r"to_numeric.*makes what is no number"):
+        learner.predict(frame)

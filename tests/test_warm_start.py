@@ -73,7 +73,8 @@ def test_scores_of_another_measure_are_not_taken_over(fast, binary_table, change
         }
         classifier.set_params(**parameters[change])
     classifier.fit(X, y, weights)
-    assert classifier.continued_on_ == "new rows"
+    is_of_rows = change in ("rows", "target", "weights")
+    assert classifier.continued_on_ == ("new rows" if is_of_rows else "new settings")
     trials = classifier.search_results_
     assert len(trials["round"]) <= 8
     assert trials["round"][0] == 0
@@ -158,8 +159,17 @@ def test_other_classes_columns_and_outputs_are_refused(fast, binary_table):
     assert vars(classifier) == before
     del fast["search_strategy"]
     regressor = NASMLPRegressor(**fast, warm_start=True).fit(X, y)
-    with pytest.raises(ValueError, match=r"have 1\. Got 2 instead"):
+    with pytest.raises(ValueError, match=r"have 1 with .*\. Got 2 with"):
         regressor.fit(X, np.column_stack([y, y]))
+
+
+def test_a_class_without_weight_is_no_other_class(fast, three_class_table):
+    X, y = three_class_table
+    classifier = NASMLPClassifier(**fast, warm_start=True)
+    for _ in range(2):
+        classifier.fit(X, y, (y != 2).astype(float))
+    assert classifier.continued_on_ == "same rows"
+    assert classifier.classes_.tolist() == [0, 1]
 
 
 def test_nothing_is_kept_unless_asked_for(fast, binary_table):

@@ -188,7 +188,7 @@ class ClassLearner(BatchLearner):
             has another label, or X other columns; if `class_weight` is ``'balanced'``;
             if no network could be trained. The estimator is what it was before then.
         """
-        labels = _first_classes(self, y, as_numpy(classes))
+        labels = _checked_classes(self, y, as_numpy(classes))
         self._partial_fit(X, y, sample_weight, labels)
         return self
 
@@ -247,7 +247,7 @@ class NumberLearner(BatchLearner):
         return task.continued(self.target_scaler_)
 
 
-def _first_classes(estimator: Any, y: Any, classes: Any) -> np.ndarray | None:
+def _checked_classes(estimator: Any, y: Any, classes: Any) -> np.ndarray | None:
     """Check the classes that are given to a call of `partial_fit`.
 
     Parameters

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +18,7 @@ from sknas._table.reading.tables import Column, column_of
 from sknas._tasks.task import Task
 from sknas._warnings import describe, warn
 
-SAME_ROWS, NEW_ROWS = "same rows", "new rows"
+SAME_ROWS, NEW_ROWS, NEW_SETTINGS = "same rows", "new rows", "new settings"
 
 
 @dataclass(frozen=True)
@@ -33,14 +34,15 @@ class FitRecord:
     space : str
         Tells search spaces and strategies apart: what one strategy has learned about
         one space is of no use with others.
-    measure : str
-        Tells apart what trials were measured with: rows, targets, and how networks are
-        trained. Scores of different measures do not compare.
+    rows, measure : str
+        Tell apart what trials were measured on, rows and targets, and how: trainings,
+        splits, scorer. Scores compare where both are the same.
     """
 
     seeds: SeedSource
     state: SearchState
     space: str
+    rows: str
     measure: str
 
     def to_bytes(self) -> bytes | None:
@@ -68,25 +70,34 @@ def space_of(settings: FitSettings) -> str:
     """Return the ``space`` of the record of a fit."""
     strategy: Any = settings.strategy
     parameters = strategy.get_params() if hasattr(strategy, "get_params") else {}
-    return repr((settings.space, type(strategy), sorted(parameters.items())))
+    described = repr((settings.space, type(strategy), sorted(parameters.items())))
+    return _without_addresses(described)
 
 
-def measure_of(X: Any, task: Task, settings: FitSettings) -> str:
-    """Return the ``measure`` of the record of a fit."""
+def rows_of(X: Any, task: Task) -> str:
+    """Return the ``rows`` of the record of a fit."""
     # Fields of a task, which is a dataclass.
     target = {name: _contiguous(value) for name, value in vars(task).items()}
+    return str(joblib.hash((_content_of(X), target)))
+
+
+def measure_of(settings: FitSettings) -> str:
+    """Return the ``measure`` of the record of a fit."""
     measured = (
-        _content_of(X),
-        target,
         settings.search_training,
         settings.splits,
         settings.search.weight_sharing,
         settings.incumbent,
         settings.make_encoder(0),
-        # A function's name and place: it need not be one that can be pickled.
-        repr(settings.scorer),
+        # It need not be one that can be pickled.
+        _without_addresses(repr(settings.scorer)),
     )
     return str(joblib.hash(measured))
+
+
+def _without_addresses(text: str) -> str:
+    """Leave out where objects lie in memory, which is another place for a copy."""
+    return re.sub(r" at 0x[0-9a-f]+", "", text)
 
 
 def _content_of(X: Any) -> Any:
@@ -118,7 +129,7 @@ def _contiguous(value: Any) -> Any:
 
 
 def continued_state(
-    earlier: FitRecord, space: str, measure: str
+    earlier: FitRecord, space: str, rows: str, measure: str
 ) -> tuple[SearchState | None, str | None]:
     """Return what a search begins with, and what it continues on."""
     if earlier.space != space:
@@ -127,6 +138,7 @@ def continued_state(
             "strategy is not that of the last fit."
         )
         return None, None
-    if earlier.measure == measure:
+    if (earlier.rows, earlier.measure) == (rows, measure):
         return earlier.state, SAME_ROWS
-    return earlier.state.for_other_rows(), NEW_ROWS
+    is_same = earlier.rows == rows
+    return earlier.state.for_other_rows(), NEW_SETTINGS if is_same else NEW_ROWS

@@ -237,6 +237,7 @@ class AskTellSearcher:
         n = self.settings.n_architectures
         if is_first:
             # These are some of the round's; the strategy may be asked for none.
+            # Trial 0 is tried even where an unfinished round has no place left.
             given += self._first_proposals()[: max(n - len(self._unfinished), 1)]
             self._seen |= {as_proposal(each) for each in given}
         if self._unfinished:
@@ -246,7 +247,7 @@ class AskTellSearcher:
         n -= len(given)
         asked = self.strategy.ask(n)
         self._check_asked(asked, n)
-        # Of what means the same, the first; it stays in the strategy's own form.
+        # Of proposals that mean the same the first is kept, in the strategy's form.
         for each in asked:
             proposal = as_proposal(each)
             if proposal not in self._seen:

@@ -112,9 +112,8 @@ class Regression:
         check_consistent_length(X, given)
         if loss == "poisson" and given.min() < 0:
             raise ValueError(
-                "Some value(s) of y are out of the valid range of the loss 'poisson'. "
-                f"y must not be negative with loss='poisson'. Got {given.min()} "
-                "instead."
+                "Some value(s) of y are out of the valid range of the loss 'poisson': "
+                f"y must not be negative. Got {given.min()} instead."
             )
         scaled, scaler = _scaled(given, sample_weight, loss)
         return cls(given, scaled, scaler, sample_weight, loss)

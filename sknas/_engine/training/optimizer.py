@@ -164,7 +164,7 @@ class Group:
         # to next to nothing.
         elif self._is_scaled:
             power = self.settings.power_t
-            # Of a float beyond the largest, Python makes an error.
+            # Python raises OverflowError for a float beyond the largest.
             is_finite = power * math.log(n_iter) < _LARGEST_LOGARITHM
             rate = rate / n_iter**power if is_finite else 0.0
         return rate
@@ -188,5 +188,5 @@ class Group:
 
 
 def within_float32(value: float) -> float:
-    """Return a value that 32 bits can hold: too large a step fails by its loss."""
+    """Return the nearest value of 32 bits; too large a step shows in the loss."""
     return min(max(value, -_LARGEST), _LARGEST)
