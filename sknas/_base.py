@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -15,7 +16,7 @@ from sknas._interrupts import deferred_interrupts
 from sknas._mlp_parameters import MLPParametersMixin
 from sknas._random import SeedSource
 from sknas._search.strategies import STRATEGIES
-from sknas._sklearn import HasMethods, Interval, StrOptions, safe_indexing
+from sknas._sklearn import HasMethods, Interval, Options, StrOptions, safe_indexing
 from sknas._space import Architecture
 from sknas._space.candidate import SETTINGS
 from sknas._table.reading.tables import as_numpy
@@ -72,7 +73,11 @@ class BaseNASMLP(MLPParametersMixin):
         "epoch_fractions": ["array-like"],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
         "n_splits": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
-        "n_iter_no_change": [Interval(Integral, 1, None, closed="left"), None],
+        "n_iter_no_change": [
+            Interval(Integral, 1, None, closed="left"),
+            Options(Real, {math.inf}),
+            None,
+        ],
         "refit": [StrOptions({"scratch", "fine-tune"})],
         "scoring": [str, callable, None],
         "encoding": [StrOptions({"auto", "piecewise", "scale", "passthrough"})],
@@ -126,6 +131,11 @@ class BaseNASMLP(MLPParametersMixin):
         >>> classifier.max_iter
         30
         """
+        if not isinstance(architecture, (Architecture, tuple, list)):
+            raise TypeError(
+                "architecture must be an Architecture or a sequence of its layers, "
+                f"such as ((64, 'relu'), 'dropout'). Got {architecture!r} instead."
+            )
         if not isinstance(architecture, Architecture):
             architecture = Architecture(*architecture)
         dense_layers = architecture.dense_layers
@@ -281,13 +291,14 @@ class BaseNASMLP(MLPParametersMixin):
                 rows_to_train,
                 total_weight,
                 unit_of,
+                warn_of_constants,
             )
             from sknas._fit.warm_start import FitRecord
 
         X, y, sample_weight = map(as_numpy, (X, y, sample_weight))
         # What is cheap to check comes first, and all of it before any training.
         settings = read_settings(
-            self.get_params(deep=False), type(self).__name__, self._auto_decay
+            self._parameter_values(), type(self).__name__, self._auto_decay
         )
         record = vars(self).get("_fit_record") if settings.warm_start else None
         earlier = None if record is None else FitRecord.from_bytes(record)
@@ -299,14 +310,16 @@ class BaseNASMLP(MLPParametersMixin):
         task = self._make_task(
             table, y, None if weights is None else weights / unit, classes
         )
-        if earlier is not None:
-            check_same_target(self, task)
         rows, reduced = rows_to_train(
             self, table, task, weights, keeps_classes=classes is not None
         )
         if rows is not None:
             X, table = safe_indexing(X, rows), safe_indexing(table, rows)
             unit *= total_weight(task) / total_weight(reduced)
+        if earlier is not None:
+            check_same_target(self, reduced)
+        if learns_on:
+            warn_of_constants(table)
         seeds = SeedSource(self.random_state) if earlier is None else earlier.seeds
         fit = Fit(
             settings,

@@ -46,8 +46,7 @@ class Progress:
     def stage(self, text: str) -> None:
         """Announce what comes after the search."""
         self.close()
-        if self._verbose:
-            self._line(text)
+        self.note(text)
 
     def note(self, text: str) -> None:
         """Say something beside the bar."""

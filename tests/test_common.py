@@ -1,6 +1,6 @@
 """scikit-learn's own checks.
 
-Two configurations of the classifier reach every branch of ``fit`` between them. The
+Two configurations of the classifier reach the stages of ``fit`` between them. The
 first: REINFORCE with predictor, candidates and bonus; trial 0; shared weights; early
 stopping of children and finalists; AdamW on a cosine; finalists; a refit from scratch.
 The second: random search; no trial 0; no sharing; a scorer; Adam at a constant rate
@@ -80,10 +80,10 @@ CONFIGURATIONS = {
 CHECK_THAT_DRAWS = "check_methods_sample_order_invariance"
 
 
-# A weight of 2 is the same row twice, bit by bit, in the order of the rows. The checks
-# shuffle the weighted rows, which are then drawn into other batches and sides of the
-# split. `MLPClassifier` and `MLPRegressor` are checked with solver='lbfgs' only, which
-# has no batches.
+# The checks have too few rows for copies to be merged into weights, and they shuffle
+# the weighted rows, which are then drawn into other batches and sides of the split.
+# `MLPClassifier` and `MLPRegressor` are checked with solver='lbfgs' only, which has no
+# batches, and without validation rows.
 WEIGHTS = "rows are drawn into batches and splits by their order, which differs"
 EXPECTED_FAILURES = {
     "check_sample_weight_equivalence_on_dense_data": WEIGHTS,

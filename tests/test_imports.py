@@ -167,7 +167,10 @@ def test_predicting_from_a_pickle_does_not_load_torch(
 ):
     X, y = binary_table
     path = tmp_path / "classifier.pickle"
-    path.write_bytes(pickle.dumps((NASMLPClassifier(**fast).fit(X, y), X[:3])))
+    # With all that the next call of either kind goes on from.
+    classifier = NASMLPClassifier(**fast, warm_start=True)
+    classifier.partial_fit(X, y, classes=[0, 1]).partial_fit(X, y)
+    path.write_bytes(pickle.dumps((classifier, X[:3])))
     program = f"""
 import pickle, sys
 with open({str(path)!r}, "rb") as file:

@@ -1,9 +1,12 @@
 """What scikit-learn's perceptrons can do, read from the installed version.
 
-Every row of ``doc/from_mlpclassifier.rst`` is proven here.
+Every row of ``doc/from_mlpclassifier.rst`` about a parameter is proven here; those
+about attributes and methods as far as they say more than that they are the same.
 """
 
+import contextlib
 import inspect
+import io
 import re
 import warnings
 from pathlib import Path
@@ -101,6 +104,16 @@ def test_every_attribute_of_theirs_is_there(theirs, ours, table, fast):
     mine = ours(**fast).fit(X, y)
     for name in names - {"feature_names_in_"}:
         assert hasattr(mine, name), name
+    assert mine.loss_ == mine.loss_curve_[-1]
+    assert mine.best_loss_ == min(mine.loss_curve_)
+    assert mine.best_validation_score_ == max(mine.validation_scores_)
+    assert len(mine.loss_curve_) == mine.n_iter_
+    assert mine.t_ == mine.n_iter_ * len(X)
+    assert mine.n_layers_ == len(mine.coefs_) + 1
+    first = mine.ensemble_.members[0]
+    np.testing.assert_array_equal(mine.coefs_[0], first.coefs[0])
+    np.testing.assert_array_equal(mine.intercepts_[-1], first.intercepts[-1])
+    assert mine.coefs_[0].shape[0] == mine.encoder_.transform(X).shape[1]
 
 
 @every_pair
@@ -141,7 +154,7 @@ def prove_hidden_layer_sizes(one_network, table):
 
 def prove_activation(one_network, table):
     del one_network
-    for name in ("identity", "logistic", "tanh", "relu"):
+    for name in ("identity", "logistic", "tanh", "relu", "elu"):
         classifier = NASMLPClassifier(
             activation=name, n_rounds=1, n_architectures=2, n_finalists=0, max_iter=1
         )
@@ -259,8 +272,13 @@ def prove_tol(one_network, table):
 
 def prove_verbose(one_network, table):
     del table
-    # What is printed is tested in `test_progress`.
-    assert one_network(verbose=False).shape == one_network(verbose=True).shape
+    # More on what is printed is in `test_progress`.
+    for verbose in (False, True):
+        out, err = io.StringIO(), io.StringIO()
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            one_network(verbose=verbose)
+        assert not out.getvalue()
+        assert bool(err.getvalue()) is verbose
 
 
 def prove_warm_start(one_network, table):
@@ -293,7 +311,8 @@ def prove_early_stopping(one_network, table):
     worse = {"learning_rate_init": 3.0}
     assert _n_epochs(table, early_stopping=True, tol=100.0) == 11
     assert _n_epochs(table, early_stopping=True, n_iter_no_change=3, tol=100.0) == 4
-    assert _n_epochs(table, early_stopping=False, n_iter_no_change=3, **worse) == 15
+    assert _n_epochs(table, early_stopping=False, **worse) == 15
+    assert _n_epochs(table, early_stopping=False, n_iter_no_change=3, tol=100.0) == 4
 
 
 def prove_validation_fraction(one_network, table):
@@ -340,7 +359,8 @@ def _proves_constant_of_adam(one_network, **constant):
 def prove_n_iter_no_change(one_network, table):
     del one_network
     assert _n_epochs(table, n_iter_no_change=4, tol=100.0) == 5
-    assert _n_epochs(table, n_iter_no_change=None) == 15
+    for endless in (None, np.inf):
+        assert _n_epochs(table, n_iter_no_change=endless, tol=100.0) == 15
 
 
 def prove_max_fun(one_network, table):
@@ -431,10 +451,42 @@ def test_what_was_given_is_kept_and_nothing_else_is_there():
         assert "beta_1" not in estimator.get_params()
         assert "momentum=0.5" in repr(estimator)
         assert "momentum" in estimator._repr_html_()
+    # None takes it back.
+    assert "momentum" not in given.set_params(momentum=None).get_params()
+    assert "momentum" not in NASMLPClassifier(momentum=None).get_params()
     with pytest.raises(TypeError, match="unexpected keyword argument 'momentun'"):
         NASMLPClassifier(momentun=0.5)
     with pytest.raises(ValueError, match="Invalid parameter 'momentun'"):
         plain.set_params(momentun=0.5)
+
+
+class Calm(NASMLPClassifier):
+    """Has a few parameters of its own, and sets others itself."""
+
+    def __init__(self, *, max_iter=2, momentum=0.8, random_state=0):
+        super().__init__(
+            n_rounds=1,
+            n_architectures=1,
+            n_finalists=0,
+            search_epochs=1,
+            max_iter=max_iter,
+            momentum=momentum,
+            shuffle=False,
+            random_state=random_state,
+        )
+
+
+def test_a_subclass_may_have_fewer_parameters_and_list_others(table):
+    X, y = table
+    calm = clone(Calm(tol=0.1, momentum=0.3))
+    given = {"max_iter": 2, "momentum": 0.3, "random_state": 0}
+    assert calm.get_params() == {**given, "shuffle": False, "tol": 0.1}
+    assert calm.set_params(momentum=0.4).momentum == 0.4
+    assert calm.fit(X, y).n_iter_ == 2
+    assert calm.partial_fit(X, y).n_iter_ == 4
+    calm.batch_size = -1
+    with pytest.raises(ValueError, match="'batch_size' parameter of Calm"):
+        calm.fit(X, y)
 
 
 @pytest.mark.parametrize("name", MLP_PARAMETERS)

@@ -112,6 +112,16 @@ def test_the_optimiser_goes_on(fast, parts):
     assert [state.n_steps for state in after] == [n + 12 for n in n_steps]
 
 
+@pytest.mark.parametrize("solvers", [("adamw", "sgd"), ("sgd", "adam")])
+def test_another_solver_begins_anew(fast, parts, solvers):
+    first, second = solvers
+    learner = NASMLPClassifier(**fast, solver=first)
+    learner.partial_fit(*parts[0], classes=[0, 1, 2])
+    learner.set_params(solver=second).partial_fit(*parts[1])
+    # 60 rows, batches of 16, three epochs, and none of those before.
+    assert [state.n_steps for state in learner._continuation.states] == [12, 12]
+
+
 def test_labels_may_be_missing_from_a_batch(fast, binary_table):
     X, y = binary_table
     labels = np.array(["no", "yes"])[y]
@@ -186,6 +196,23 @@ def test_weights_are_on_one_scale_for_all_batches(fast, parts):
     assert np.unique(kept.sample_weight).tolist() == [1, 10]
 
 
+def test_copies_in_the_first_batch_weigh_as_much_as_later(fast, parts):
+    X, y = (np.concatenate(both) for both in zip(*parts, strict=True))
+    learner = NASMLPClassifier(**fast)
+    learner.partial_fit(np.tile(X, (3, 1)), np.tile(y, 3), classes=[0, 1, 2])
+    learner.partial_fit(*parts[1])
+    weights = learner._continuation.kept.sample_weight
+    assert weights.tolist() == [3.0] * 90 + [1.0] * 30
+
+
+def test_later_calls_are_silent(fast, parts, capsys):
+    learner = NASMLPClassifier(**fast, verbose=2)
+    learner.partial_fit(*parts[0], classes=[0, 1, 2])
+    assert "search" in capsys.readouterr().err
+    learner.partial_fit(*parts[1])
+    assert capsys.readouterr() == ("", "")
+
+
 def test_rows_without_weight_are_not_learned_from(fast, parts):
     learner = NASMLPClassifier(**fast).partial_fit(*parts[0], classes=[0, 1, 2])
     X, y = parts[1]
@@ -213,8 +240,13 @@ def test_several_labels_and_one_batch_of_one_row(fast):
     learner.partial_fit(X[30:], sparse.csr_matrix(Y[30:]))
     learner.partial_fit(X[:1], Y[:1])
     assert learner.predict_proba(X).shape == (60, 4)
-    with pytest.raises(ValueError, match="must name the 4 columns of y"):
-        NASMLPClassifier(**fast).partial_fit(X, Y, classes=[0, 1])
+    # What is given again is what it was.
+    learner.partial_fit(X, Y, classes=range(4))
+    with pytest.raises(ValueError, match="one label per row, or several, as in the"):
+        learner.partial_fit(X, Y[:, 0])
+    for classes in ([0, 1], [1, 2, 3, 4], ["a", "b", "c", "d"]):
+        with pytest.raises(ValueError, match="must name the 4 columns of y by their"):
+            NASMLPClassifier(**fast).partial_fit(X, Y, classes=classes)
 
 
 def test_numbers_are_learned_beyond_the_first_range(fast):
@@ -229,6 +261,16 @@ def test_numbers_are_learned_beyond_the_first_range(fast):
     assert learner.predict([[2.0]])[0] > 5
     with pytest.raises(ValueError, match="as many outputs as in the first call, 1"):
         learner.partial_fit(X, np.column_stack([y, y]))
+
+
+def test_a_number_without_weight_does_not_widen_the_range(fast, binary_table):
+    X, _ = binary_table
+    y = X[:, 0].copy()
+    del fast["search_strategy"]
+    learner = NASMLPRegressor(**fast).partial_fit(X, y)
+    y[:2] = 1e9, 2 * learner.target_scaler_.highest_[0]
+    learner.partial_fit(X, y, np.r_[0.0, np.ones(89)])
+    assert learner.target_scaler_.highest_ == y[1]
 
 
 def test_mixed_tables_are_encoded_as_at_first(fast, mixed_frame):
@@ -247,6 +289,20 @@ def test_nothing_is_spoilt_when_networks_diverge(fast, parts):
     with pytest.raises(ValueError, match="No network could learn on"):
         learner.partial_fit(*parts[1])
     before["learning_rate_init"] = 1e30
+    assert vars(learner) == before
+
+
+def test_an_interrupted_call_changes_nothing(fast, parts, monkeypatch):
+    learner = NASMLPClassifier(**fast).partial_fit(*parts[0], classes=[0, 1, 2])
+    before = vars(learner).copy()
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("sknas._engine.trainer.train_stack", interrupt)
+        with pytest.raises(KeyboardInterrupt, match=r"^"):
+            learner.partial_fit(*parts[1])
     assert vars(learner) == before
 
 
@@ -299,3 +355,44 @@ def test_memory_does_not_grow(fast, monkeypatch):
     # A value of the loss curve for each epoch is all that comes on top.
     assert held[-1] - held[2] < 1000
     assert peak < 5e6
+
+
+def test_counts_are_learned_with_the_loss_of_the_first_call(fast, binary_table):
+    del fast["search_strategy"]
+    X = binary_table[0]
+    y = np.random.default_rng(0).poisson(np.exp(X[:, 0]).clip(max=9))
+    learner = NASMLPRegressor(**fast, loss="poisson").partial_fit(X[:45], y[:45])
+    learner.partial_fit(X[45:], y[45:])
+    assert learner.predict(X).min() > 0
+    with pytest.raises(ValueError, match=r"loss must not change.*'exp'.*'identity'"):
+        learner.set_params(loss="squared_error").partial_fit(X, y)
+
+
+def test_columns_that_the_first_batch_tells_nothing_of_are_named(fast, parts):
+    (X, y), second, _ = parts
+    frame = pd.DataFrame(X, columns=[*"abcdef"])
+    frame["b"], frame["text"] = 1.0, "red"
+    frame["empty"] = np.nan
+    with pytest.warns(UserWarning, match=r"columns \['b', 'text', 'empty'\]"):
+        learner = NASMLPClassifier(**fast).partial_fit(frame, y, classes=[0, 1, 2])
+    # Later calls, and `fit`, say nothing of it.
+    learner.partial_fit(frame, second[1])
+    NASMLPClassifier(**fast).fit(frame, y)
+
+
+def test_words_for_missing_values_are_missing_in_numbers(fast, parts):
+    (X, y), second, _ = parts
+    learner = NASMLPClassifier(**fast).partial_fit(
+        pd.DataFrame(X), y, classes=[0, 1, 2]
+    )
+    frame = pd.DataFrame(second[0]).astype(object)
+    frame.iloc[0, 1] = "n/a"
+    learner.partial_fit(frame, second[1])
+    missing = pd.DataFrame(second[0])
+    missing.iloc[0, 1] = np.nan
+    np.testing.assert_array_equal(
+        learner.predict_proba(frame), learner.predict_proba(missing)
+    )
+    frame.iloc[0, 1] = "red"
+    with pytest.raises(ValueError, match=r"to_numeric.*makes what is no number"):
+        learner.predict(frame)

@@ -95,7 +95,7 @@ def test_shap(classifier, regressor, binary_table, numbers):
     np.testing.assert_allclose(total, fitted.predict(frame[:3]), rtol=1e-6)
 
 
-def test_mlxtend(classifier, three_class_table):
+def test_mlxtend(classifier, regressor, three_class_table, numbers):
     pytest.importorskip("mlxtend")
     from mlxtend.classifier import EnsembleVoteClassifier, StackingCVClassifier
     from mlxtend.evaluate import bias_variance_decomp
@@ -115,9 +115,14 @@ def test_mlxtend(classifier, three_class_table):
         classifier, X[:60], y[:60], X[60:], y[60:], num_rounds=2, random_seed=0
     )
     assert 0 <= loss <= 1
+    from mlxtend.regressor import StackingCVRegressor
+    from sklearn.linear_model import Ridge
+
+    stack = StackingCVRegressor([regressor], Ridge(), cv=2, random_state=0)
+    assert stack.fit(*numbers).predict(numbers[0]).shape == (120,)
 
 
-def test_optuna_integration(classifier, three_class_table):
+def test_optuna_integration(classifier, regressor, three_class_table, numbers):
     integration = pytest.importorskip("optuna_integration")
     optuna = pytest.importorskip("optuna")
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -137,12 +142,21 @@ def test_optuna_integration(classifier, three_class_table):
     search.fit(*three_class_table)
     assert 0 <= search.best_score_ <= 1
     assert search.best_estimator_.alpha == search.best_params_["alpha"]
+    of_numbers = integration.OptunaSearchCV(
+        regressor,
+        {"alpha": optuna.distributions.FloatDistribution(0.01, 3.0, log=True)},
+        n_trials=2,
+        cv=2,
+        random_state=0,
+    )
+    assert of_numbers.fit(*numbers).best_score_ <= 1
 
 
-def test_skrub(classifier, mixed_frame):
+def test_skrub(classifier, regressor, mixed_frame):
     skrub = pytest.importorskip("skrub")
     frame, y = mixed_frame
     # The place of the learner in `tabular_pipeline`, once called `tabular_learner`.
     make = getattr(skrub, "tabular_pipeline", None) or skrub.tabular_learner
     pipeline = make(classifier).fit(frame, y)
     assert accuracy_score(y, pipeline.predict(frame)) > 0.5
+    assert make(regressor).fit(frame, y).predict(frame).shape == y.shape

@@ -3,10 +3,13 @@
 import pickle
 
 import numpy as np
+import pandas as pd
 import pytest
+from scipy import sparse
 from sklearn.base import clone
 
 from sknas import NASMLPClassifier, NASMLPRegressor, RandomStrategy, SearchStrategy
+from sknas._engine import trainer
 
 
 def _assert_equal(first, second):
@@ -70,12 +73,37 @@ def test_scores_of_another_measure_are_not_taken_over(fast, binary_table, change
         }
         classifier.set_params(**parameters[change])
     classifier.fit(X, y, weights)
-    assert classifier.continued_on_ == "new rows"
+    is_of_rows = change in ("rows", "target", "weights")
+    assert classifier.continued_on_ == ("new rows" if is_of_rows else "new settings")
     trials = classifier.search_results_
     assert len(trials["round"]) <= 8
     assert trials["round"][0] == 0
     # What was best is tried again, in the first round.
     assert best in set(trials["architecture"][trials["round"] == 0])
+
+
+@pytest.mark.parametrize("kind", ["pandas", "objects", "array", "sparse"])
+def test_rows_are_the_same_however_they_lie_in_memory(fast, mixed_frame, kind):
+    frame, y = mixed_frame
+    frame = frame.assign(
+        date=pd.date_range("2020", periods=60), object=frame["object"].astype(object)
+    )
+    halves = pd.concat([frame[:30], frame[30:]]).set_axis(range(60, 120))
+    numbers = np.array(frame[["count", "flag"]], dtype=float)
+    first, second = {
+        "pandas": (frame, halves),
+        "objects": (frame.to_numpy(object), np.asfortranarray(halves.to_numpy(object))),
+        "array": (numbers, np.asfortranarray(numbers)),
+        "sparse": (sparse.csr_matrix(numbers), sparse.csc_array(numbers)),
+    }[kind]
+    classifier = NASMLPClassifier(**fast, warm_start=True).fit(first, y)
+    assert classifier.fit(second, y.copy()).continued_on_ == "same rows"
+    changed = second.copy()
+    if kind == "pandas":
+        changed.iloc[7, 6] = "violet"
+    else:
+        changed[7, 0] = 11
+    assert classifier.fit(changed, y).continued_on_ == "new rows"
 
 
 class Counting(SearchStrategy):
@@ -131,8 +159,17 @@ def test_other_classes_columns_and_outputs_are_refused(fast, binary_table):
     assert vars(classifier) == before
     del fast["search_strategy"]
     regressor = NASMLPRegressor(**fast, warm_start=True).fit(X, y)
-    with pytest.raises(ValueError, match=r"have 1\. Got 2 instead"):
+    with pytest.raises(ValueError, match=r"have 1 with .*\. Got 2 with"):
         regressor.fit(X, np.column_stack([y, y]))
+
+
+def test_a_class_without_weight_is_no_other_class(fast, three_class_table):
+    X, y = three_class_table
+    classifier = NASMLPClassifier(**fast, warm_start=True)
+    for _ in range(2):
+        classifier.fit(X, y, (y != 2).astype(float))
+    assert classifier.continued_on_ == "same rows"
+    assert classifier.classes_.tolist() == [0, 1]
 
 
 def test_nothing_is_kept_unless_asked_for(fast, binary_table):
@@ -145,6 +182,84 @@ def test_nothing_is_kept_unless_asked_for(fast, binary_table):
     classifier.set_params(warm_start=False).fit(*binary_table)
     assert not any(name.startswith("_") for name in vars(classifier))
     assert classifier.continued_on_ is None
+
+
+@pytest.mark.parametrize("n_trained", [2, 3])
+def test_a_round_that_was_interrupted_is_ended_by_the_next_fit(
+    fast, binary_table, monkeypatch, one_by_one, n_trained
+):
+    del one_by_one
+    X, y = binary_table
+    fast["n_finalists"] = 0
+    whole = NASMLPClassifier(**fast).set_params(n_rounds=3).fit(X, y)
+    parts = NASMLPClassifier(**fast, warm_start=True)
+    original, calls = trainer.train_stack, []
+
+    def interrupt(*arguments):
+        if len(calls) == n_trained:
+            raise KeyboardInterrupt
+        calls.append(1)
+        return original(*arguments)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(trainer, "train_stack", interrupt)
+        with pytest.raises(KeyboardInterrupt, match=r"^"):
+            parts.fit(X, y)
+    assert parts.interrupted_ == "search"
+    parts.fit(X, y)
+    for name in ("architecture", "score", "reward"):
+        np.testing.assert_array_equal(
+            whole.search_results_[name], parts.search_results_[name]
+        )
+    assert len(whole.search_results_["score"]) == 6
+
+
+def test_an_interrupted_round_is_told_of_other_rows(fast, binary_table, monkeypatch):
+    X, y = binary_table
+    fast["search_strategy"] = Counting()
+    classifier = NASMLPClassifier(**fast, warm_start=True)
+    # The second round is asked for, and then the time is over.
+    original = Counting.draw
+
+    def draw(self, n):
+        if self.n_told_:
+            monkeypatch.setattr(trainer, "train_stack", lambda *_: [])
+        return original(self, n)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Counting, "draw", draw)
+        patched.setattr(trainer, "train_stack", trainer.train_stack)
+        classifier.set_params(n_finalists=0).fit(X, y)
+    assert len(classifier.round_results_["round"]) == 1
+    classifier.fit(X[:80], y[:80])
+    assert classifier.continued_on_ == "new rows"
+    assert classifier.round_results_["n_told"][-1] >= 6
+
+
+def test_a_space_without_anything_new_is_left_at_peace(binary_table):
+    one = NASMLPClassifier.from_architecture(
+        ((8, "relu"),), dropout=0.0, max_iter=1, warm_start=True
+    )
+    for _ in range(3):
+        one.fit(*binary_table)
+        assert len(one.search_results_["score"]) == 1
+    assert one.continued_on_ == "same rows"
+
+
+class FailsOnce(Counting):
+    def learn(self, architectures, rewards):
+        super().learn(architectures, rewards)
+        if self.n_told_ == 4:
+            raise OSError("the disk is full")
+
+
+def test_a_search_goes_on_after_an_error_of_its_strategy(fast, binary_table):
+    fast["search_strategy"] = FailsOnce()
+    classifier = NASMLPClassifier(**fast, warm_start=True)
+    with pytest.warns(UserWarning, match="the disk is full"):
+        classifier.fit(*binary_table)
+    classifier.fit(*binary_table)
+    assert classifier.round_results_["n_trials"].tolist() == [2, 2, 2, 2]
 
 
 class Unpicklable(Counting):

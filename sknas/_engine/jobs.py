@@ -5,14 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from sknas._space import Architecture
 from sknas._space.candidate import Setting
-from sknas._tasks.outputs import OutputLoss
 from sknas._typing import Matrix, Weights
+
+# States of optimizers are stored with estimators, and are read without torch.
+if TYPE_CHECKING:
+    from sknas._tasks.outputs import OutputLoss
 
 NOT_FINITE = "a loss that is NaN or infinite"
 # Strength of an L2 term, and the least improvement, as in `MLPClassifier`.
@@ -245,6 +248,8 @@ class OptimizerState:
 
     Attributes
     ----------
+    solver : str
+        Whose moments these are: no other optimizer can go on with them.
     n_steps, n_iter : int
         Steps and epochs so far.
     moments : tuple of list of (weights, bias)
@@ -254,6 +259,7 @@ class OptimizerState:
         Of an adaptive learning rate.
     """
 
+    solver: str
     n_steps: int
     n_iter: int
     moments: tuple[list[Weights], ...]

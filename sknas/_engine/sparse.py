@@ -190,7 +190,7 @@ class _SparseForward(HiddenForward):
     batch : SparseBatch
         Takes the place of the layer's input.
     weights, activations, mask
-        As of other layers.
+        See `HiddenLayer`.
     """
 
     def __init__(
@@ -219,7 +219,7 @@ def first_layer(
     batch : Tensor of shape (n_rows, n_features), or SparseBatch
         What every child reads.
     weights, activations
-        As of other layers.
+        See `HiddenLayer`.
     """
     if isinstance(batch, SparseBatch):
         return _SparseForward(batch, weights, activations)
@@ -236,7 +236,7 @@ class SparseHiddenLayer(HiddenLayer):
     batch : SparseBatch
         Takes the place of the layer's input.
     weights, activations, mask, gradients
-        As of other layers.
+        See `HiddenLayer`.
     """
 
     def __init__(

@@ -59,9 +59,9 @@ class BatchLearner(BaseNASMLP):
             from sknas._fit.settings import read_settings
 
         budget = Budget(self.max_time, began=time.monotonic())
-        settings = read_settings(
-            self.get_params(deep=False), type(self).__name__, self._auto_decay
-        )
+        # There is no search to show the progress of.
+        parameters = {**self._parameter_values(), "verbose": False}
+        settings = read_settings(parameters, type(self).__name__, self._auto_decay)
         batch, task = self._next_batch(X, y, sample_weight)
         if not len(batch):
             return
@@ -109,12 +109,17 @@ class BatchLearner(BaseNASMLP):
 
     def _check_outputs(self, task: Task) -> None:
         """Refuse a target of another form than that of the first call."""
-        was = self.out_activation_, self.n_outputs_
-        if was != (task.output.name, task.output.n_outputs):
+        was, now = self.n_outputs_, task.output.n_outputs
+        if was != now:
             raise ValueError(
                 f"y of {type(self).__name__}.partial_fit must be for as many outputs "
-                f"as in the first call, {self.n_outputs_}, with the activation "
-                f"{self.out_activation_!r}. Got {task.output.n_outputs} with "
+                f"as in the first call, {was}. Got {now} instead."
+            )
+        if self.out_activation_ != task.output.name:
+            raise ValueError(
+                f"y of {type(self).__name__}.partial_fit must have one label per row, "
+                "or several, as in the first call, and loss must not change. The "
+                f"activation of the output was {self.out_activation_!r}. Got "
                 f"{task.output.name!r} instead."
             )
 
@@ -168,7 +173,8 @@ class ClassLearner(BatchLearner):
             Weights of the rows, on one scale for all batches. None weights each by 1.
 
         classes : array-like of shape (n_classes,), default=None
-            All labels that batches may have. Needed in the first call only.
+            All labels that batches may have; where rows have several, the numbers of
+            the columns of y. Needed in the first call only.
 
         Returns
         -------
@@ -182,7 +188,7 @@ class ClassLearner(BatchLearner):
             has another label, or X other columns; if `class_weight` is ``'balanced'``;
             if no network could be trained. The estimator is what it was before then.
         """
-        labels = _first_classes(self, y, as_numpy(classes))
+        labels = _checked_classes(self, y, as_numpy(classes))
         self._partial_fit(X, y, sample_weight, labels)
         return self
 
@@ -241,7 +247,7 @@ class NumberLearner(BatchLearner):
         return task.continued(self.target_scaler_)
 
 
-def _first_classes(estimator: Any, y: Any, classes: Any) -> np.ndarray | None:
+def _checked_classes(estimator: Any, y: Any, classes: Any) -> np.ndarray | None:
     """Check the classes that are given to a call of `partial_fit`.
 
     Parameters
@@ -284,10 +290,10 @@ def _first_classes(estimator: Any, y: Any, classes: Any) -> np.ndarray | None:
         )
     if has_several_columns(y):
         n_columns = np.shape(y)[1]
-        if len(labels) != n_columns:
+        if not np.array_equal(labels, np.arange(n_columns)):
             raise ValueError(
-                f"classes must name the {n_columns} columns of y. Got {classes!r} "
-                "instead."
+                f"classes must name the {n_columns} columns of y by their numbers, "
+                f"from 0 to {n_columns - 1}. Got {classes!r} instead."
             )
         return None
     return None if known is not None else labels

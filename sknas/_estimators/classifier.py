@@ -11,7 +11,6 @@ from numpy.typing import ArrayLike
 
 from sknas._base import BaseNASMLP
 from sknas._estimators.predictions import ClassPredictions
-from sknas._mlp_parameters import takes_mlp_parameters
 from sknas._search.strategies import SearchStrategy
 from sknas._sklearn import Interval, StrOptions, fit_context
 from sknas._space import Architecture
@@ -90,7 +89,7 @@ class NASMLPClassifier(ClassPredictions):
         Schedule of the learning rate. ``'cosine'`` falls to zero over a training. With
         ``solver='sgd'``, ``'invscaling'`` divides the rate by the square root of the
         number of the epoch, and ``'adaptive'`` divides it by 5 when two epochs in a row
-        have not lowered the training loss; with other solvers these are ``'constant'``.
+        have hardly lowered the training loss; with others these are ``'constant'``.
     learning_rate_init : float, default=0.003
         Learning rate at the beginning.
     batch_size : int or 'auto', default='auto'
@@ -217,7 +216,7 @@ class NASMLPClassifier(ClassPredictions):
     encoder_ : TableEncoder
         Turns a table into the matrix that the network sees.
     loss_curve_ : list of float
-        Training loss of each epoch of the refit, averaged over the networks.
+        Training loss of each of the `n_iter_` epochs, averaged over the networks.
     loss_ : float
         Last value of `loss_curve_`.
     best_loss_ : float
@@ -227,9 +226,9 @@ class NASMLPClassifier(ClassPredictions):
     best_validation_score_ : float
         Highest value of `validation_scores_`.
     n_iter_ : int
-        Epochs of the refit.
+        Epochs of the refit, and of later calls of `partial_fit`.
     t_ : int
-        Rows seen by the refit: epochs times rows.
+        Rows seen in these: epochs times rows.
     n_layers_ : int
         Layers, with the input and the output, without dropout.
     n_outputs_ : int
@@ -248,7 +247,7 @@ class NASMLPClassifier(ClassPredictions):
         Seconds of the refit.
     interrupted_ : {'search', 'selection', 'refit'} or None
         The stage in which Ctrl-C ended the fit; None if it ran to its end.
-    continued_on_ : {'same rows', 'new rows'} or None
+    continued_on_ : {'same rows', 'new rows', 'new settings'} or None
         On what the search of an earlier fit was continued; None if it began anew.
 
     See Also
@@ -292,7 +291,6 @@ class NASMLPClassifier(ClassPredictions):
         "class_weight": [StrOptions({"balanced"}), dict, None],
     }
 
-    @takes_mlp_parameters
     def __init__(
         self,
         *,

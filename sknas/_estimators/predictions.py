@@ -117,6 +117,7 @@ class NumberPredictions(RegressorMixin, NumberLearner):
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
+        tags.target_tags.positive_only = getattr(self, "loss", None) == "poisson"
         return tags
 
     def predict(self, X: Any) -> np.ndarray:

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from sknas._estimators.predictions import NumberPredictions
-from sknas._mlp_parameters import takes_mlp_parameters
 from sknas._search.strategies import SearchStrategy
 from sknas._sklearn import StrOptions, fit_context
 from sknas._space import Architecture
@@ -92,7 +91,7 @@ class NASMLPRegressor(NumberPredictions):
         Schedule of the learning rate. ``'cosine'`` falls to zero over a training. With
         ``solver='sgd'``, ``'invscaling'`` divides the rate by the square root of the
         number of the epoch, and ``'adaptive'`` divides it by 5 when two epochs in a row
-        have not lowered the training loss; with other solvers these are ``'constant'``.
+        have hardly lowered the training loss; with others these are ``'constant'``.
     learning_rate_init : float, default=0.003
         Learning rate at the beginning.
     batch_size : int or 'auto', default='auto'
@@ -212,9 +211,9 @@ class NASMLPRegressor(NumberPredictions):
     best_validation_score_ : float
         Highest value of `validation_scores_`.
     n_iter_ : int
-        Epochs of the refit.
+        Epochs of the refit, and of later calls of `partial_fit`.
     t_ : int
-        Rows seen by the refit: epochs times rows.
+        Rows seen in these: epochs times rows.
     n_layers_ : int
         Layers, with the input and the output, without dropout.
     n_outputs_ : int
@@ -235,7 +234,7 @@ class NASMLPRegressor(NumberPredictions):
         Seconds of the refit.
     interrupted_ : {'search', 'selection', 'refit'} or None
         The stage in which Ctrl-C ended the fit; None if it ran to its end.
-    continued_on_ : {'same rows', 'new rows'} or None
+    continued_on_ : {'same rows', 'new rows', 'new settings'} or None
         On what the search of an earlier fit was continued; None if it began anew.
 
     See Also
@@ -248,8 +247,8 @@ class NASMLPRegressor(NumberPredictions):
     The method is that of section 4 and appendix A of [1]_, the defaults are ours. The
     networks minimise the squared error of the scaled target, and predictions do not
     leave the range of the targets seen in `fit`. With ``loss='poisson'`` targets are
-    divided by their mean, and predictions are above 0 and no greater than the greatest
-    target.
+    divided by their mean, and predictions are above 0 and no greater than ten times the
+    greatest target.
 
     Parameters of `MLPRegressor` that are not listed are taken as keywords too:
     ``activation``, ``beta_1``, ``beta_2``, ``early_stopping``, ``epsilon``,
@@ -286,7 +285,6 @@ class NASMLPRegressor(NumberPredictions):
         "loss": [StrOptions({"squared_error", "poisson"})],
     }
 
-    @takes_mlp_parameters
     def __init__(
         self,
         *,

@@ -4,26 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import sparse
 
 from sknas._budget import Budget
-from sknas._engine.evaluator import Evaluation
 from sknas._engine.jobs import (
     OptimizerState,
     TrainingData,
     TrainingJob,
     TrainingResult,
 )
-from sknas._fit.settings import FitSettings
 from sknas._model.ensemble import FittedEnsemble
 from sknas._random import SeedSource
 from sknas._sklearn import safe_indexing
 from sknas._space.candidate import Setting
-from sknas._tasks.outputs import OutputLoss
 from sknas._warnings import warn
+
+# Estimators hold what is defined here, and are read without torch.
+if TYPE_CHECKING:
+    from sknas._engine.evaluator import Evaluation
+    from sknas._fit.settings import FitSettings
+    from sknas._tasks.outputs import OutputLoss
 
 # Networks that see the rows of a batch alone forget the others. On ten batches of 1,200
 # digits of MNIST (one fit of all: 0.962 of the test rows are right), five epochs on
@@ -267,13 +270,15 @@ def _train(
     trainer = settings.make_trainer(
         [data], training, seed=continuation.seed("order of rows")
     )
+    solver = dict(continuation.settings).get("solver", training.solver)
     jobs = [
         TrainingJob(
             member.architecture,
             continuation.seed("dropout", position),
             member.layers,
             settings=continuation.settings,
-            state=state,
+            # Where the user has chosen another solver since, it begins anew.
+            state=state if state is not None and state.solver == solver else None,
         )
         for position, (member, state) in enumerate(
             zip(ensemble.members, continuation.states, strict=True)

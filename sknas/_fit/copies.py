@@ -128,10 +128,11 @@ def _columns_of_keys(X: Any, task: Task) -> Iterator[np.ndarray]:
         # Numbers first, which are quick to compare, and tell most rows apart.
         columns = [column_of(X, position) for position in range(X.shape[1])]
         columns.sort(key=lambda column: column.kind not in "biufmM")
-        yield from (_keys(column) for column in columns)
+        yield from (keys_of(column) for column in columns)
 
 
-def _keys(column: Column) -> np.ndarray:
+def keys_of(column: Column) -> np.ndarray:
+    """Return an integer for each value of a column, equal for equal values."""
     if column.kind in "biuf":
         return _keys_of_numbers(column.floats())
     if column.kind in "mM":
@@ -258,7 +259,7 @@ def _hashes_of_blocks(X: Any, task: Task) -> np.ndarray:
         return hashes
     for position in range(n_columns):
         block = position * n_blocks // n_columns
-        hashes[:, block] += _hashed(_keys(column_of(X, position)), position)
+        hashes[:, block] += _hashed(keys_of(column_of(X, position)), position)
     return hashes
 
 

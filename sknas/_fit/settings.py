@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     SettingsT = TypeVar("SettingsT", bound=DataclassInstance)
 
 
-# `n_iter_no_change` of `MLPClassifier`, for who asks for `early_stopping` alone.
+# `n_iter_no_change` of `MLPClassifier`, for those who set only `early_stopping`.
 _MLP_PATIENCE = 10
 
 
@@ -202,10 +202,10 @@ def _translated(values: Mapping[str, Any]) -> dict[str, Any]:
     translated = dict(values)
     if "activation" in translated:
         translated["activations"] = (translated.pop("activation"),)
-    if "early_stopping" in translated:
-        stops_early = translated.pop("early_stopping")
-        patience = translated["n_iter_no_change"] or _MLP_PATIENCE
-        translated["n_iter_no_change"] = patience if stops_early else None
+    # Nothing ends early by the training loss: False has nothing to change.
+    if translated.pop("early_stopping", False):
+        patience = translated["n_iter_no_change"]
+        translated["n_iter_no_change"] = _MLP_PATIENCE if patience is None else patience
     return translated
 
 

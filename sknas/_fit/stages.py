@@ -22,6 +22,7 @@ from sknas._fit.warm_start import (
     FitRecord,
     continued_state,
     measure_of,
+    rows_of,
     space_of,
 )
 from sknas._fit.workbench import Workbench, affordable_rows
@@ -134,17 +135,15 @@ class Fit:
         if isinstance(settings.scorer, str):
             self._metric.check()
         self._X = X
-        self._space = self._measure = ""
+        self._space = self._rows = self._measure = ""
         self._state: SearchState | None = None
         self._continued_on: str | None = None
         if settings.warm_start:
-            self._space, self._measure = (
-                space_of(settings),
-                measure_of(X, task, settings),
-            )
+            self._space, self._measure = space_of(settings), measure_of(settings)
+            self._rows = rows_of(X, task)
         if earlier is not None:
             self._state, self._continued_on = continued_state(
-                earlier, self._space, self._measure
+                earlier, self._space, self._rows, self._measure
             )
         self._stage = "search"
         self._choice: Choice | None = None
@@ -312,7 +311,8 @@ class Fit:
         if self._weight_unit is None:
             return None
         data = self._workbench.all_rows(choice.view)
-        weight = np.ones(len(data.y))
+        # Rows of equal weight may have come of copies, as many of each.
+        weight = np.full(len(data.y), self._weight_unit)
         if data.sample_weight is not None:
             weight = data.sample_weight * self._weight_unit
         batch = EncodedRows(data.X, data.y, weight)
@@ -323,7 +323,7 @@ class Fit:
         if not self._settings.warm_start:
             return None
         state = self._searcher.state()
-        return FitRecord(self._seeds, state, self._space, self._measure)
+        return FitRecord(self._seeds, state, self._space, self._rows, self._measure)
 
     def _temperature(self, choice: Choice) -> float:
         """Return the temperature of the least log loss on the validation rows.

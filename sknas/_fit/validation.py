@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from scipy.sparse import issparse
 from sklearn.utils import check_array
 from sklearn.utils.validation import validate_data
 
-from sknas._fit.copies import merge_copies
+from sknas._fit.copies import keys_of, merge_copies
 from sknas._sklearn import check_sample_weight, safe_indexing
-from sknas._table.reading.tables import is_mixed_table
+from sknas._table.reading.tables import column_of, is_mixed_table
 from sknas._tasks.task import Task
+from sknas._warnings import warn
 
 
 def check_table(
@@ -100,7 +102,7 @@ def check_weights(X: Any, sample_weight: Any) -> np.ndarray | None:
 
 
 def unit_of(weights: np.ndarray | None) -> float:
-    """Return the largest weight, which others are made relative to.
+    """Return the largest weight, 1 without weights: weights are divided by it.
 
     Sums of large weights would overflow.
     """
@@ -197,9 +199,32 @@ def check_same_target(estimator: Any, task: Task) -> None:
             "warm_start=True continues with the classes of the last fit alone: y must "
             f"have the classes {estimator.classes_}. Got {classes} instead."
         )
-    n_outputs = task.output.n_outputs
-    if n_outputs != estimator.n_outputs_:
+    was = estimator.n_outputs_, estimator.out_activation_
+    output = task.output.n_outputs, task.output.name
+    if output != was:
         raise ValueError(
             "warm_start=True continues with the outputs of the last fit alone: y must "
-            f"have {estimator.n_outputs_}. Got {n_outputs} instead."
+            f"have {was[0]} with the activation {was[1]!r}. Got {output[0]} with "
+            f"{output[1]!r} instead."
+        )
+
+
+def warn_of_constants(X: Any) -> None:
+    """Warn of columns of a DataFrame that a first batch tells nothing of.
+
+    In arrays they are nothing special: images have many.
+
+    Parameters
+    ----------
+    X : ndarray, CSR matrix or DataFrame of shape (n_rows, n_columns)
+        The validated table of the batch.
+    """
+    if isinstance(X, np.ndarray) or issparse(X) or X.shape[0] < 2:
+        return
+    columns = [column_of(X, position) for position in range(X.shape[1])]
+    names = [c.name for c in columns if (keys_of(c) == keys_of(c)[0]).all()]
+    if names:
+        warn(
+            f"The first batch has one value in all rows of the columns {names}: what "
+            "later batches hold there is not learned from."
         )

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import pickle
+import re
 from dataclasses import dataclass
 from typing import Any
 
 import joblib
+import numpy as np
+from scipy.sparse import issparse
 
 from sknas._fit.settings import FitSettings
 from sknas._random import SeedSource
 from sknas._search.state import SearchState
+from sknas._table.reading.tables import Column, column_of
 from sknas._tasks.task import Task
 from sknas._warnings import describe, warn
 
-SAME_ROWS, NEW_ROWS = "same rows", "new rows"
+SAME_ROWS, NEW_ROWS, NEW_SETTINGS = "same rows", "new rows", "new settings"
 
 
 @dataclass(frozen=True)
@@ -30,14 +34,15 @@ class FitRecord:
     space : str
         Tells search spaces and strategies apart: what one strategy has learned about
         one space is of no use with others.
-    measure : str
-        Tells apart what trials were measured with: rows, targets, and how networks are
-        trained. Scores of different measures do not compare.
+    rows, measure : str
+        Tell apart what trials were measured on, rows and targets, and how: trainings,
+        splits, scorer. Scores compare where both are the same.
     """
 
     seeds: SeedSource
     state: SearchState
     space: str
+    rows: str
     measure: str
 
     def to_bytes(self) -> bytes | None:
@@ -65,27 +70,66 @@ def space_of(settings: FitSettings) -> str:
     """Return the ``space`` of the record of a fit."""
     strategy: Any = settings.strategy
     parameters = strategy.get_params() if hasattr(strategy, "get_params") else {}
-    return repr((settings.space, type(strategy), sorted(parameters.items())))
+    described = repr((settings.space, type(strategy), sorted(parameters.items())))
+    return _without_addresses(described)
 
 
-def measure_of(X: Any, task: Task, settings: FitSettings) -> str:
+def rows_of(X: Any, task: Task) -> str:
+    """Return the ``rows`` of the record of a fit."""
+    # Fields of a task, which is a dataclass.
+    target = {name: _contiguous(value) for name, value in vars(task).items()}
+    return str(joblib.hash((_content_of(X), target)))
+
+
+def measure_of(settings: FitSettings) -> str:
     """Return the ``measure`` of the record of a fit."""
     measured = (
-        X,
-        task,
         settings.search_training,
         settings.splits,
         settings.search.weight_sharing,
         settings.incumbent,
         settings.make_encoder(0),
-        # A function's name and place: it need not be one that can be pickled.
-        repr(settings.scorer),
+        # It need not be one that can be pickled.
+        _without_addresses(repr(settings.scorer)),
     )
     return str(joblib.hash(measured))
 
 
+def _without_addresses(text: str) -> str:
+    """Leave out where objects lie in memory, which is another place for a copy."""
+    return re.sub(r" at 0x[0-9a-f]+", "", text)
+
+
+def _content_of(X: Any) -> Any:
+    """Return what is equal for equal tables, however they lie in memory."""
+    if issparse(X):
+        X = X.tocsr(copy=True)
+        X.sum_duplicates()
+        positions = [part.astype(np.int64) for part in (X.indices, X.indptr)]
+        return X.shape, X.data, positions
+    if isinstance(X, np.ndarray) and X.dtype != object:
+        return _contiguous(X)
+    columns = [column_of(X, position) for position in range(X.shape[1])]
+    return [(str(c.name), repr(c.dtype), _values_of(c)) for c in columns]
+
+
+def _values_of(column: Column) -> Any:
+    if column.kind in "biuf":
+        return _contiguous(column.floats())
+    if column.kind in "mM":
+        times = column.times()
+        if times.dtype.kind in "mM":
+            return _contiguous(times).view(np.int64)
+    # Not the objects, of which joblib would see which are one and the same.
+    return [(type(value).__name__, repr(value)) for value in column.objects()]
+
+
+def _contiguous(value: Any) -> Any:
+    return np.ascontiguousarray(value) if isinstance(value, np.ndarray) else value
+
+
 def continued_state(
-    earlier: FitRecord, space: str, measure: str
+    earlier: FitRecord, space: str, rows: str, measure: str
 ) -> tuple[SearchState | None, str | None]:
     """Return what a search begins with, and what it continues on."""
     if earlier.space != space:
@@ -94,6 +138,7 @@ def continued_state(
             "strategy is not that of the last fit."
         )
         return None, None
-    if earlier.measure == measure:
+    if (earlier.rows, earlier.measure) == (rows, measure):
         return earlier.state, SAME_ROWS
-    return earlier.state.for_other_rows(), NEW_ROWS
+    is_same = earlier.rows == rows
+    return earlier.state.for_other_rows(), NEW_SETTINGS if is_same else NEW_ROWS

@@ -96,6 +96,8 @@ class AskTellSearcher:
         self._stores = state.stores
         # What the first round tries besides what the strategy proposes.
         self._first = state.first
+        # What the strategy was asked for and not told of: no round begins before.
+        self._unfinished = state.unfinished
         # All that was trained, so that nothing is trained twice: a strategy that is no
         # `SearchStrategy` may repeat itself.
         self._seen = {as_proposal(trial.proposal) for trial in self.history.trials}
@@ -169,30 +171,38 @@ class AskTellSearcher:
     def _run_round(self, number: int, budget: Budget) -> bool:
         """Ask, train, record, tell; return whether another round may follow."""
         start = time.perf_counter()
-        # Step 1: ask.
+        # Step 1: ask, or go on with what an earlier search did not end.
         given = self._propose(is_first=not number)
         if not given:
             return False
+        self._unfinished = given
         trainer = self._problem.evaluator.trainer
         seconds_before = trainer.seconds
         n_before = len(self.history)
         report: Mapping[str, object] = {}
         try:
             # Step 2: train and record. Those of this round follow the others.
-            self._train(number, given, budget)
-            told = self.history.trials[n_before:]
-            is_complete = len(told) == len(given)
+            self._train(number, self._untried(given), budget)
+            rewards = {trial.proposal: trial.reward for trial in self.history.trials}
+            told = [as_proposal(each) for each in given]
+            is_complete = rewards.keys() >= set(told)
             # Step 3: tell. A strategy is told of whole rounds; one that the time ended
             # was the last.
             if is_complete:
                 # In the form in which it proposed them.
-                self.strategy.tell(given, [trial.reward for trial in told])
+                self._unfinished = []
+                self.strategy.tell(given, [rewards[proposal] for proposal in told])
                 report = getattr(self.strategy, "report", dict)() or {}
         finally:
             # Also after Ctrl-C or an error: the trials that there are make a round.
             seconds = time.perf_counter() - start, trainer.seconds - seconds_before
             self._record_round(number, self.history.trials[n_before:], seconds, report)
         return is_complete
+
+    def _untried(self, given: Sequence[Proposed]) -> list[Proposed]:
+        """Return what is no trial yet."""
+        tried = {trial.proposal for trial in self.history.trials}
+        return [each for each in given if as_proposal(each) not in tried]
 
     def _train(self, number: int, given: Sequence[Proposed], budget: Budget) -> None:
         """Train what was proposed, and record what came of it.
@@ -227,17 +237,25 @@ class AskTellSearcher:
         n = self.settings.n_architectures
         if is_first:
             # These are some of the round's; the strategy may be asked for none.
-            given += self._first_proposals()[:n]
+            # Trial 0 is tried even where an unfinished round has no place left.
+            given += self._first_proposals()[: max(n - len(self._unfinished), 1)]
             self._seen |= {as_proposal(each) for each in given}
+        if self._unfinished:
+            known = {as_proposal(each) for each in given}
+            rest = (e for e in self._unfinished if as_proposal(e) not in known)
+            return [*given, *rest]
         n -= len(given)
         asked = self.strategy.ask(n)
         self._check_asked(asked, n)
-        # Of what means the same, the first; it stays in the strategy's own form.
+        # Of proposals that mean the same the first is kept, in the strategy's form.
         for each in asked:
             proposal = as_proposal(each)
             if proposal not in self._seen:
                 self._seen.add(proposal)
                 given.append(each)
+        if not given and not is_first and isinstance(self.strategy, SearchStrategy):
+            # It has proposed all there is; another search may ask it again.
+            self.strategy.tell([], [])
         if is_first and not given:
             raise ValueError(
                 f"ask({n}) of {type(self.strategy).__name__} must return at least one "
@@ -258,7 +276,13 @@ class AskTellSearcher:
     def state(self) -> SearchState:
         """Return what another search may go on from."""
         history = self.history.without_finalists()
-        return SearchState(self.strategy, history, self.best, self._stores)
+        return SearchState(
+            self.strategy,
+            history,
+            self.best,
+            self._stores,
+            unfinished=self._unfinished,
+        )
 
     def _check_asked(self, asked: object, n: int) -> None:
         """Refuse what is not a list of at most ``n`` proposals of the space."""

@@ -8,7 +8,7 @@ from sknas._engine.evaluator import Evaluation
 from sknas._search.history import SearchHistory
 from sknas._search.strategies import SearchStrategy
 from sknas._search.weight_store import BigramWeightStore
-from sknas._space import Candidate
+from sknas._space import Candidate, Proposed
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,8 @@ class SearchState:
         Shared weights, one store for each fold.
     first : list of Candidate, default=empty
         What is to be tried first.
+    unfinished : list of Architecture, Candidate or Proposal, default=empty
+        What the strategy awaits to be told of, in a round that did not end.
     """
 
     strategy: SearchStrategy
@@ -34,6 +36,7 @@ class SearchState:
     best: tuple[int, Evaluation] | None = None
     stores: list[BigramWeightStore] = field(default_factory=list)
     first: list[Candidate] = field(default_factory=list)
+    unfinished: list[Proposed] = field(default_factory=list)
 
     def for_other_rows(self) -> SearchState:
         """Return what holds whatever the rows: the strategy, and what to try first.
@@ -42,4 +45,6 @@ class SearchState:
         """
         trials = [self.history.trials[i] for i in self.history.best_first()]
         candidates = dict.fromkeys(trial.candidate for trial in trials)
-        return SearchState(self.strategy, first=list(candidates))
+        return SearchState(
+            self.strategy, first=list(candidates), unfinished=self.unfinished
+        )

@@ -227,7 +227,8 @@ class SearchSpace:
 
         Three layers of 256 rectified units, each followed by dropout, or the closest
         that the space contains: the nearest width, its first activation where there is
-        no ``'relu'``, fewer layers where ``max_layers`` is short.
+        no ``'relu'``, fewer layers where ``max_layers`` is short, and one of sigmoids,
+        which hardly learn in depth.
 
         Returns
         -------
@@ -239,5 +240,6 @@ class SearchSpace:
         block: tuple[Layer, ...] = ((width, activation),)
         if self.dropout:
             block = (*block, DROPOUT)
+        depth = 1 if activation == "sigmoid" else 3
         # The output layer takes one of `max_layers` places.
-        return Architecture(*(block * 3)[: self.max_layers - 1])
+        return Architecture(*(block * depth)[: self.max_layers - 1])

@@ -17,8 +17,8 @@ from sknas._table.numbers import (
 )
 from sknas._table.reading.tables import as_float64
 
-# A sparse table is kept sparse if it takes so many bytes as a dense one of 32 bits, and
-# is so many times smaller in CSR form.
+# A sparse table is kept sparse if its dense form of 32 bits takes at least so many
+# bytes, and so many times as much as its CSR form.
 MIN_DENSE_BYTES = 100_000_000
 MIN_RATIO = 4
 # Bytes of an entry in CSR form, a value and a column, and of the start of a row.

@@ -112,9 +112,8 @@ class Regression:
         check_consistent_length(X, given)
         if loss == "poisson" and given.min() < 0:
             raise ValueError(
-                "Some value(s) of y are out of the valid range of the loss 'poisson'. "
-                f"y must not be negative with loss='poisson'. Got {given.min()} "
-                "instead."
+                "Some value(s) of y are out of the valid range of the loss 'poisson': "
+                f"y must not be negative. Got {given.min()} instead."
             )
         scaled, scaler = _scaled(given, sample_weight, loss)
         return cls(given, scaled, scaler, sample_weight, loss)
@@ -168,13 +167,15 @@ class Regression:
         Parameters
         ----------
         scaler : TargetScaler or MeanScaler
-            Its range is widened to hold these numbers too.
+            Its range is widened to hold these numbers too, but for those of rows
+            without weight.
         """
         columns = self.given_y.reshape(self.n_rows, -1)
         if columns.shape[1] != len(scaler.scale_):
             # The form of the target is checked where the first one is known.
             return self
-        widened = scaler.widened(columns)
+        weights = self.sample_weight
+        widened = scaler.widened(columns if weights is None else columns[weights > 0])
         return replace(
             self, y=widened.transform(columns).astype(np.float32), scaler=widened
         )

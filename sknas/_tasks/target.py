@@ -149,6 +149,11 @@ class TargetScaler:
         return within
 
 
+# How many times the greatest target may be predicted: exponentials have no bound of
+# their own, and counts of rows to come may be greater than those seen.
+_FURTHEST = 10.0
+
+
 class MeanScaler:
     """Bring targets that are not negative to a mean of 1, by division.
 
@@ -159,7 +164,7 @@ class MeanScaler:
     scale_ : ndarray of shape (n_targets,)
         Means; 1 for a target that is always 0.
     highest_ : ndarray of shape (n_targets,)
-        The greatest target. `inverse_transform` does not go further.
+        Ten times the greatest target. `inverse_transform` does not go further.
 
     Examples
     --------
@@ -190,7 +195,7 @@ class MeanScaler:
         # Relative to the largest, as a sum of large numbers overflows.
         mean = np.average(y / largest, axis=0, weights=sample_weight) * largest
         self.scale_ = np.where(mean > 0, mean, 1.0)
-        self.highest_ = largest
+        self.highest_ = _furthest(y)
         return self
 
     def widened(self, y: np.ndarray) -> MeanScaler:
@@ -202,7 +207,7 @@ class MeanScaler:
             Finite numbers, not negative.
         """
         scaler = copy(self)
-        scaler.highest_ = np.maximum(self.highest_, y.max(axis=0))
+        scaler.highest_ = np.maximum(self.highest_, _furthest(y))
         return scaler
 
     def transform(self, y: np.ndarray) -> np.ndarray:
@@ -227,7 +232,7 @@ class MeanScaler:
         Parameters
         ----------
         scaled : ndarray of shape (n_rows, n_targets)
-            Predictions; they are clipped to the greatest target seen in `fit`.
+            Predictions; they are clipped to ``highest_``.
 
         Returns
         -------
@@ -238,3 +243,11 @@ class MeanScaler:
         numbers = np.minimum(scaled, self.highest_ / self.scale_) * self.scale_
         within: np.ndarray = np.minimum(numbers, self.highest_)
         return within
+
+
+def _furthest(y: np.ndarray) -> np.ndarray:
+    """Return how far predictions of some means may go, (n_targets,)."""
+    with np.errstate(over="ignore"):
+        furthest = _FURTHEST * y.max(axis=0)
+    bounded: np.ndarray = np.minimum(furthest, np.finfo(np.float64).max)
+    return bounded

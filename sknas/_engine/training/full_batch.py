@@ -52,7 +52,7 @@ def train_full_batch(
     Parameters
     ----------
     data, jobs, settings, device, budget, is_cancelled, must_finish
-        As of `sknas._engine.training.stack.train_stack`.
+        See `sknas._engine.training.stack.train_stack`.
 
     Returns
     -------

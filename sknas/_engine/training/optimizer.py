@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import sys
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -14,6 +15,7 @@ from sknas._engine.jobs import OptimizerSettings, OptimizerState
 from sknas._engine.network import StackedMLP
 
 _LARGEST = torch.finfo(torch.float32).max
+_LARGEST_LOGARITHM = math.log(sys.float_info.max) - 1
 
 
 class StackedOptimizer:
@@ -161,7 +163,10 @@ class Group:
         # that counts rows, not epochs, from the second epoch on, where its rate falls
         # to next to nothing.
         elif self._is_scaled:
-            rate /= n_iter**self.settings.power_t
+            power = self.settings.power_t
+            # Python raises OverflowError for a float beyond the largest.
+            is_finite = power * math.log(n_iter) < _LARGEST_LOGARITHM
+            rate = rate / n_iter**power if is_finite else 0.0
         return rate
 
     def set_rate(self, rate: float) -> None:
@@ -183,5 +188,5 @@ class Group:
 
 
 def within_float32(value: float) -> float:
-    """Return a value that 32 bits can hold: too large a step fails by its loss."""
+    """Return the nearest value of 32 bits; too large a step shows in the loss."""
     return min(max(value, -_LARGEST), _LARGEST)

@@ -325,7 +325,9 @@ class _StackTraining:
         child.best_iter = n_iter
         if self.keeps_state:
             before = self.n_before + n_iter
-            child.state = OptimizerState(self.n_steps, before, (), child.plateau)
+            child.state = OptimizerState(
+                child.settings.solver, self.n_steps, before, (), child.plateau
+            )
 
     def _keep_best(self, positions: list[int]) -> None:
         """Remember children as they are: this epoch may turn out to be the best."""

@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.utils import assert_all_finite
 
 from sknas._table.reading.tables import Column
-from sknas._table.reading.texts import NumberFormat
+from sknas._table.reading.texts import NumberFormat, is_gap
 from sknas._table.reading.values import DATES, DURATIONS, NUMBERS, is_missing, text_of
 
 NUMERIC = "numeric"
@@ -137,8 +137,10 @@ def read_numbers(column: Column) -> np.ndarray:
 def _numbers_of(column: Column) -> np.ndarray:
     """Convert numbers that are objects."""
     values = column.objects()
-    # Missing values stay out of the conversion: NA and None have no float.
+    # Missing values stay out of the conversion: NA and None have no float, and neither
+    # have the words that stand for them, such as "n/a".
     present = ~missing_of(values)
+    present &= ~np.fromiter(map(is_gap, values), dtype=bool, count=len(values))
     numbers = np.full(len(values), np.nan)
     try:
         if column.kind in "mM":
@@ -155,7 +157,8 @@ def _numbers_of(column: Column) -> np.ndarray:
     except (TypeError, ValueError) as error:
         raise ValueError(
             f"Column {column.name!r} was numeric in fit and must be numeric now: "
-            f"{error}"
+            f"{error}. pandas.to_numeric(X[{column.name!r}], errors='coerce') makes "
+            "what is no number a missing value."
         ) from error
     return numbers
 

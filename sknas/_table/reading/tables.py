@@ -53,8 +53,12 @@ def as_numpy(values: Any) -> Any:
     if isinstance(values, (np.ndarray, np.generic)):
         return values
     if hasattr(values, "detach") and hasattr(values, "cpu"):
-        # A tensor, which may have a gradient or be on a GPU.
-        return values.detach().cpu().numpy()
+        # A tensor, which may have a gradient, be on a GPU, or be of a type that numpy
+        # does not have.
+        values = values.detach().cpu()
+        if "bfloat16" in str(getattr(values, "dtype", "")):
+            values = values.float()
+        return values.numpy()
     if hasattr(values, "__array_namespace__"):
         # CuPy copies nothing from a GPU unasked.
         return values.get() if hasattr(values, "get") else np.asarray(values)

@@ -168,7 +168,7 @@ def read_text(values: np.ndarray) -> Reading | None:
 
 def _count(entries: list[Entry]) -> Counter[Entry]:
     """Count the rows of each value; gaps count neither for nor against."""
-    return Counter({e: n for e, n in Counter(entries).items() if not _is_gap(e)})
+    return Counter({e: n for e, n in Counter(entries).items() if not is_gap(e)})
 
 
 def _is_enough(
@@ -202,7 +202,8 @@ def _entry_of(value: object) -> Entry:
     return text_of(value)
 
 
-def _is_gap(entry: Entry) -> bool:
+def is_gap(entry: object) -> bool:
+    """Tell None, and words such as ``?`` that stand for a missing value."""
     return entry is None or (isinstance(entry, str) and entry.strip().lower() in GAPS)
 
 
