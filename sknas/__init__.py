@@ -3,6 +3,7 @@
 from sknas._estimators import NASMLPClassifier, NASMLPRegressor
 from sknas._paper import PAPER_SETTINGS
 from sknas._search.strategies import (
+    EvolutionStrategy,
     RandomStrategy,
     ReinforceStrategy,
     SearchStrategy,
@@ -15,6 +16,7 @@ __all__ = [
     "PAPER_SETTINGS",
     "Architecture",
     "Candidate",
+    "EvolutionStrategy",
     "NASMLPClassifier",
     "NASMLPRegressor",
     "Proposal",

@@ -53,7 +53,7 @@ INVALID = [
     ("max_layers", 3.0),
     ("dropout", 1),
     ("dropout", -0.1),
-    ("search_strategy", "evolution"),
+    ("search_strategy", "annealing"),
     ("search_strategy", _HalfAStrategy()),
     ("n_rounds", 0),
     ("n_architectures", 0),

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from sknas import Architecture, SearchSpace
-from sknas._space.mutation import KINDS, mutate, neighbours
+from sknas._space.mutation import KINDS, crossover, mutate, neighbours
 
 SPACE = SearchSpace((8, 16, 32), ("relu", "tanh"), max_layers=5)
 A = Architecture((8, "relu"), "dropout", (16, "tanh"))
@@ -75,3 +75,23 @@ def test_a_space_without_dropout_has_no_such_steps(dropout):
     space = SearchSpace((8, 16), ("relu",), max_layers=4, dropout=dropout)
     steps = neighbours(Architecture((8, "relu")), space)
     assert bool(steps["dropout"]) is dropout
+
+
+def test_a_crossing_is_a_beginning_and_an_end_that_fit():
+    generator = np.random.default_rng(0)
+    second = Architecture((32, "relu"), (32, "tanh"))
+    drawn = [crossover(A, second, SPACE, generator) for _ in range(90)]
+    # Both as a whole are too long for the space.
+    expected = {
+        Architecture((8, "relu"), "dropout", (32, "relu"), (32, "tanh")),
+        Architecture((8, "relu"), "dropout", (32, "tanh")),
+        Architecture((8, "relu"), "dropout", (16, "tanh"), (32, "tanh")),
+    }
+    assert set(drawn) == expected
+    assert min(map(drawn.count, expected)) > 15
+
+
+def test_a_crossing_that_does_not_fit_is_the_first_parent():
+    space = SearchSpace((8, 16), ("relu",), max_layers=2)
+    first, second = Architecture((8, "relu")), Architecture((16, "relu"))
+    assert crossover(first, second, space, np.random.default_rng(0)) == first

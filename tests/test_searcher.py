@@ -785,7 +785,7 @@ def test_a_space_smaller_than_the_budget_is_tried_in_full(fast, three_class_tabl
     fast.update(n_rounds=50, n_architectures=4)
     small = {"layer_widths": (4,), "activations": ("relu",), "max_layers": 4}
     space = SearchSpace((4,), ("relu",), 4)
-    for strategy in ("reinforce", "random"):
+    for strategy in ("reinforce", "random", "evolution"):
         fast["search_strategy"] = strategy
         classifier = NASMLPClassifier(**{**fast, **small})
         classifier.fit(*three_class_table)

@@ -14,6 +14,7 @@ from sklearn.model_selection import GridSearchCV
 from sknas import (
     Architecture,
     Candidate,
+    EvolutionStrategy,  # noqa: F401 (built from its source)
     NASMLPClassifier,
     Proposal,
     RandomStrategy,
@@ -45,6 +46,11 @@ exec(EXAMPLE, globals())  # noqa: S102 (our own file)
 # they have. A new one is one more line; sources, because a fresh process builds them.
 STRATEGIES = {
     "random": "RandomStrategy()",
+    "evolution": "EvolutionStrategy()",
+    "evolution with crossover": (
+        "EvolutionStrategy(population_size=5, tournament_size=2, n_initial=None,"
+        " crossover=0.5)"
+    ),
     "reinforce": "ReinforceStrategy(hidden_size=8)",
     "reinforce without predictor": (
         "ReinforceStrategy(hidden_size=8, accuracy_predictor=False, baseline=0.5)"
@@ -156,7 +162,8 @@ def sequences_of_another_process(run_python):
     """What each strategy asks for in a process with another hash seed."""
     program = f"""
 from sknas import (
-    Architecture, RandomStrategy, ReinforceStrategy, SearchSpace, SearchStrategy
+    Architecture, EvolutionStrategy, RandomStrategy, ReinforceStrategy, SearchSpace,
+    SearchStrategy
 )
 {EXAMPLE}
 for strategy in [{", ".join(STRATEGIES.values())}]:

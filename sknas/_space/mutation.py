@@ -99,3 +99,41 @@ def _architecture(blocks: list[_Block]) -> Architecture:
     for layer, has_dropout in blocks:
         layers += [layer, DROPOUT] if has_dropout else [layer]
     return Architecture(*layers)
+
+
+def crossover(
+    first: Architecture,
+    second: Architecture,
+    space: SearchSpace,
+    generator: np.random.Generator,
+) -> Architecture:
+    """Join the beginning of one architecture and the end of another.
+
+    Both give at least one dense layer, with the dropout after it. All cuts whose result
+    the space holds are equally likely.
+
+    Parameters
+    ----------
+    first, second : Architecture
+        Architectures of the space.
+    space : SearchSpace
+        What the result must not leave.
+    generator : numpy.random.Generator
+        Source of the draw.
+
+    Returns
+    -------
+    Architecture
+        ``first`` where no cut fits into the space.
+    """
+    head, tail = (
+        list(zip(parent.dense_layers, parent.dropout_after, strict=True))
+        for parent in (first, second)
+    )
+    joined = [
+        _architecture([*head[:end], *tail[start:]])
+        for end in range(1, len(head) + 1)
+        for start in range(len(tail))
+    ]
+    fitting = [child for child in joined if child in space]
+    return fitting[generator.integers(len(fitting))] if fitting else first
