@@ -53,6 +53,7 @@ STRATEGIES = {
         "ReinforceStrategy(hidden_size=8, predictor_candidates=3, predictor_bonus=0.5,"
         " batch_size=2, learning_rate_decay=0.1, discount=0.9)"
     ),
+    "reinforce with two layers": "ReinforceStrategy(hidden_size=8, n_layers=2)",
     "inherited": "Evolution(n_parents=3)",
 }
 
@@ -333,6 +334,8 @@ def test_a_clone_has_the_parameters_and_nothing_of_the_search(strategy):
 INVALID = [
     ("hidden_size", 0),
     ("hidden_size", 8.0),
+    ("n_layers", 0),
+    ("n_layers", 2.0),
     ("learning_rate", 0),
     ("learning_rate_decay", -1),
     ("batch_size", 0),
@@ -658,6 +661,7 @@ def _train(strategy, arms, rewards):
     "settings",
     [
         {},
+        {"n_layers": 2},
         {"baseline": 0.5},
         {"entropy": 0.0},
         {"discount": 0.9},
