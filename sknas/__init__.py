@@ -3,6 +3,7 @@
 from sknas._estimators import NASMLPClassifier, NASMLPRegressor
 from sknas._paper import PAPER_SETTINGS
 from sknas._search.strategies import (
+    ProgressiveStrategy,
     RandomStrategy,
     ReinforceStrategy,
     SearchStrategy,
@@ -17,6 +18,7 @@ __all__ = [
     "Candidate",
     "NASMLPClassifier",
     "NASMLPRegressor",
+    "ProgressiveStrategy",
     "Proposal",
     "RandomStrategy",
     "ReinforceStrategy",

@@ -12,6 +12,7 @@ from sknas import (
     Candidate,
     NASMLPClassifier,
     NASMLPRegressor,
+    ProgressiveStrategy,
     Proposal,
     RandomStrategy,
     ReinforceStrategy,
@@ -42,6 +43,7 @@ PUBLIC_CLASSES = (
     SearchStrategy,
     ReinforceStrategy,
     RandomStrategy,
+    ProgressiveStrategy,
     Architecture,
     Candidate,
     Proposal,
@@ -81,7 +83,15 @@ def test_the_public_objects_are_found():
     assert classes == {cls.__name__ for cls in PUBLIC_CLASSES}
 
 
-@pytest.mark.parametrize("cls", [NASMLPClassifier, NASMLPRegressor, ReinforceStrategy])
+@pytest.mark.parametrize(
+    "cls",
+    [
+        NASMLPClassifier,
+        NASMLPRegressor,
+        ReinforceStrategy,
+        ProgressiveStrategy,
+    ],
+)
 def test_documented_defaults_are_those_of_the_signature(cls):
     documented = {}
     for parameter in ClassDoc(cls)["Parameters"]:

@@ -15,6 +15,7 @@ from sknas import (
     Architecture,
     Candidate,
     NASMLPClassifier,
+    ProgressiveStrategy,
     Proposal,
     RandomStrategy,
     ReinforceStrategy,
@@ -54,6 +55,10 @@ STRATEGIES = {
         " batch_size=2, learning_rate_decay=0.1, discount=0.9)"
     ),
     "reinforce with two layers": "ReinforceStrategy(hidden_size=8, n_layers=2)",
+    "progressive": "ProgressiveStrategy()",
+    "progressive beyond the last length": (
+        "ProgressiveStrategy(beam_size=1, n_surrogates=2, exploration=0.0)"
+    ),
     "inherited": "Evolution(n_parents=3)",
 }
 
@@ -157,7 +162,12 @@ def sequences_of_another_process(run_python):
     """What each strategy asks for in a process with another hash seed."""
     program = f"""
 from sknas import (
-    Architecture, RandomStrategy, ReinforceStrategy, SearchSpace, SearchStrategy
+    Architecture,
+    ProgressiveStrategy,
+    RandomStrategy,
+    ReinforceStrategy,
+    SearchSpace,
+    SearchStrategy,
 )
 {EXAMPLE}
 for strategy in [{", ".join(STRATEGIES.values())}]:
@@ -263,7 +273,9 @@ def test_predictions_have_one_value_each(strategy):
     predicted = strategy.predict(architectures)
     assert predicted.shape == (3,)
     assert strategy.predict([]).shape == (0,)
-    predicts = getattr(strategy, "accuracy_predictor", False)
+    predicts = getattr(
+        strategy, "accuracy_predictor", isinstance(strategy, ProgressiveStrategy)
+    )
     assert np.isfinite(predicted).all() if predicts else np.isnan(predicted).all()
 
 
