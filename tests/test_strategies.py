@@ -50,11 +50,10 @@ STRATEGIES = {
     "reinforce without predictor": (
         "ReinforceStrategy(hidden_size=8, accuracy_predictor=False, baseline=0.5)"
     ),
-    "reinforce with candidates": (
+    "reinforce with candidates and two layers": (
         "ReinforceStrategy(hidden_size=8, predictor_candidates=3, predictor_bonus=0.5,"
-        " batch_size=2, learning_rate_decay=0.1, discount=0.9)"
+        " batch_size=2, learning_rate_decay=0.1, discount=0.9, n_layers=2)"
     ),
-    "reinforce with two layers": "ReinforceStrategy(hidden_size=8, n_layers=2)",
     "progressive": "ProgressiveStrategy()",
     "progressive beyond the last length": (
         "ProgressiveStrategy(beam_size=1, n_surrogates=2, exploration=0.0)"
