@@ -39,7 +39,7 @@ class ProgressiveStrategy(SearchStrategy):
 
     Parameters
     ----------
-    beam_size : int, default=4
+    beam_size : int, default=2
         Architectures of each length that are tried before longer ones, and of which
         extensions are made. A round may hold several lengths, and a length may take
         several rounds.
@@ -72,7 +72,7 @@ class ProgressiveStrategy(SearchStrategy):
     Examples
     --------
     >>> from sknas import ProgressiveStrategy, SearchSpace
-    >>> strategy = ProgressiveStrategy(beam_size=2)
+    >>> strategy = ProgressiveStrategy()
     >>> strategy.setup(SearchSpace((8, 16), ("relu",), max_layers=4), random_state=0)
     >>> [len(architecture.layers) for architecture in strategy.ask(6)]
     [1, 1, 2, 2, 3, 3]
@@ -85,7 +85,7 @@ class ProgressiveStrategy(SearchStrategy):
     }
 
     def __init__(
-        self, *, beam_size: int = 4, n_surrogates: int = 5, exploration: float = 1.0
+        self, *, beam_size: int = 2, n_surrogates: int = 5, exploration: float = 1.0
     ) -> None:
         self.beam_size = beam_size
         self.n_surrogates = n_surrogates
