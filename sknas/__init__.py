@@ -4,6 +4,7 @@ from sknas._estimators import NASMLPClassifier, NASMLPRegressor
 from sknas._paper import PAPER_SETTINGS
 from sknas._search.strategies import (
     EvolutionStrategy,
+    ProgressiveStrategy,
     RandomStrategy,
     ReinforceStrategy,
     SearchStrategy,
@@ -19,6 +20,7 @@ __all__ = [
     "EvolutionStrategy",
     "NASMLPClassifier",
     "NASMLPRegressor",
+    "ProgressiveStrategy",
     "Proposal",
     "RandomStrategy",
     "ReinforceStrategy",

@@ -13,6 +13,7 @@ SPACES = {
     "one architecture": SearchSpace((8,), ("relu",), 2),
 }
 every_space = pytest.mark.parametrize("space", SPACES.values(), ids=SPACES)
+every_depth = pytest.mark.parametrize("n_layers", [1, 2])
 HIDDEN_SIZE = 6
 
 
@@ -20,9 +21,9 @@ def _generator(seed=0):
     return torch.Generator().manual_seed(seed)
 
 
-def _make_controller(space, scale=15.0):
+def _make_controller(space, scale=15.0, n_layers=1):
     """Make a policy that is far from the prior: fresh weights are nearly zero."""
-    controller = LSTMController(space, HIDDEN_SIZE, _generator())
+    controller = LSTMController(space, HIDDEN_SIZE, _generator(), n_layers)
     with torch.no_grad():
         for parameter in controller.parameters():
             parameter.mul_(scale)
@@ -51,24 +52,27 @@ def _is_legal(space, before, token):
 
 
 def _run_lstm(controller, sequence):
-    """Compute the LSTM's state before each token and after the last, in float64."""
+    """Compute the last layer before each token and after the last one, in float64."""
     values = {
         name: parameter.detach().double()
         for name, parameter in controller.named_parameters()
     }
-    h = c = torch.zeros(HIDDEN_SIZE, dtype=torch.float64)
+    n_layers = controller.lstm.num_layers
+    h, c = torch.zeros(2, n_layers, HIDDEN_SIZE, dtype=torch.float64)
     read = [controller.space.n_tokens, *sequence]
     for token in read:
-        gates = (
-            values["lstm.weight_ih_l0"] @ values["embedding.weight"][token]
-            + values["lstm.bias_ih_l0"]
-            + values["lstm.weight_hh_l0"] @ h
-            + values["lstm.bias_hh_l0"]
-        )
-        i, f, g, o = gates.chunk(4)
-        c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
-        h = torch.sigmoid(o) * torch.tanh(c)
-        yield h
+        below = values["embedding.weight"][token]
+        for layer in range(n_layers):
+            gates = (
+                values[f"lstm.weight_ih_l{layer}"] @ below
+                + values[f"lstm.bias_ih_l{layer}"]
+                + values[f"lstm.weight_hh_l{layer}"] @ h[layer]
+                + values[f"lstm.bias_hh_l{layer}"]
+            )
+            i, f, g, o = gates.chunk(4)
+            c[layer] = torch.sigmoid(f) * c[layer] + torch.sigmoid(i) * torch.tanh(g)
+            h[layer] = below = torch.sigmoid(o) * torch.tanh(c[layer])
+        yield below
 
 
 def _distributions(controller, sequence):
@@ -101,8 +105,9 @@ def test_probabilities_of_all_architectures_sum_to_one(space, scale):
 
 
 @every_space
-def test_log_prob_agrees_with_the_equations_step_by_step(space):
-    controller = _make_controller(space)
+@every_depth
+def test_log_prob_agrees_with_the_equations_step_by_step(space, n_layers):
+    controller = _make_controller(space, n_layers=n_layers)
     sequences = [space.encode(architecture) for architecture in space]
     expected = [
         sum(
@@ -253,8 +258,9 @@ def test_entropies_are_those_of_the_distributions_drawn_from(space):
 
 
 @every_space
-def test_states_are_those_after_the_last_token(space):
-    controller = _make_controller(space)
+@every_depth
+def test_states_are_those_after_the_last_token(space, n_layers):
+    controller = _make_controller(space, n_layers=n_layers)
     sequences = [space.encode(architecture) for architecture in space]
     states = controller(_pad(space, sequences)).states
     for row, sequence in enumerate(sequences):

@@ -13,6 +13,7 @@ from sknas import (
     EvolutionStrategy,
     NASMLPClassifier,
     NASMLPRegressor,
+    ProgressiveStrategy,
     Proposal,
     RandomStrategy,
     ReinforceStrategy,
@@ -44,6 +45,7 @@ PUBLIC_CLASSES = (
     ReinforceStrategy,
     RandomStrategy,
     EvolutionStrategy,
+    ProgressiveStrategy,
     Architecture,
     Candidate,
     Proposal,
@@ -85,7 +87,13 @@ def test_the_public_objects_are_found():
 
 @pytest.mark.parametrize(
     "cls",
-    [NASMLPClassifier, NASMLPRegressor, ReinforceStrategy, EvolutionStrategy],
+    [
+        NASMLPClassifier,
+        NASMLPRegressor,
+        ReinforceStrategy,
+        EvolutionStrategy,
+        ProgressiveStrategy,
+    ],
 )
 def test_documented_defaults_are_those_of_the_signature(cls):
     documented = {}

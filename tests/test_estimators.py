@@ -596,6 +596,7 @@ def test_the_papers_settings_are_those_of_its_section_5_1():
     assert set(PAPER_SETTINGS["activations"]) == {"sigmoid", "tanh", "relu", "elu"}
     assert PAPER_SETTINGS["search_strategy"].get_params() == {
         "hidden_size": 128,
+        "n_layers": 1,
         "learning_rate": 0.01,
         "learning_rate_decay": 0.1,
         "batch_size": None,

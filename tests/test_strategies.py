@@ -16,6 +16,7 @@ from sknas import (
     Candidate,
     EvolutionStrategy,  # noqa: F401 (built from its source)
     NASMLPClassifier,
+    ProgressiveStrategy,
     Proposal,
     RandomStrategy,
     ReinforceStrategy,
@@ -55,9 +56,13 @@ STRATEGIES = {
     "reinforce without predictor": (
         "ReinforceStrategy(hidden_size=8, accuracy_predictor=False, baseline=0.5)"
     ),
-    "reinforce with candidates": (
+    "reinforce with candidates and two layers": (
         "ReinforceStrategy(hidden_size=8, predictor_candidates=3, predictor_bonus=0.5,"
-        " batch_size=2, learning_rate_decay=0.1, discount=0.9)"
+        " batch_size=2, learning_rate_decay=0.1, discount=0.9, n_layers=2)"
+    ),
+    "progressive": "ProgressiveStrategy()",
+    "progressive beyond the last length": (
+        "ProgressiveStrategy(beam_size=1, n_surrogates=2, exploration=0.0)"
     ),
     "inherited": "Evolution(n_parents=3)",
 }
@@ -162,8 +167,13 @@ def sequences_of_another_process(run_python):
     """What each strategy asks for in a process with another hash seed."""
     program = f"""
 from sknas import (
-    Architecture, EvolutionStrategy, RandomStrategy, ReinforceStrategy, SearchSpace,
-    SearchStrategy
+    Architecture,
+    EvolutionStrategy,
+    ProgressiveStrategy,
+    RandomStrategy,
+    ReinforceStrategy,
+    SearchSpace,
+    SearchStrategy,
 )
 {EXAMPLE}
 for strategy in [{", ".join(STRATEGIES.values())}]:
@@ -269,7 +279,9 @@ def test_predictions_have_one_value_each(strategy):
     predicted = strategy.predict(architectures)
     assert predicted.shape == (3,)
     assert strategy.predict([]).shape == (0,)
-    predicts = getattr(strategy, "accuracy_predictor", False)
+    predicts = getattr(
+        strategy, "accuracy_predictor", isinstance(strategy, ProgressiveStrategy)
+    )
     assert np.isfinite(predicted).all() if predicts else np.isnan(predicted).all()
 
 
@@ -340,6 +352,8 @@ def test_a_clone_has_the_parameters_and_nothing_of_the_search(strategy):
 INVALID = [
     ("hidden_size", 0),
     ("hidden_size", 8.0),
+    ("n_layers", 0),
+    ("n_layers", 2.0),
     ("learning_rate", 0),
     ("learning_rate_decay", -1),
     ("batch_size", 0),
@@ -665,6 +679,7 @@ def _train(strategy, arms, rewards):
     "settings",
     [
         {},
+        {"n_layers": 2},
         {"baseline": 0.5},
         {"entropy": 0.0},
         {"discount": 0.9},

@@ -2,6 +2,7 @@
 
 from sknas._search.strategies.base import SearchStrategy
 from sknas._search.strategies.evolution import EvolutionStrategy
+from sknas._search.strategies.progressive import ProgressiveStrategy
 from sknas._search.strategies.random import RandomStrategy
 from sknas._search.strategies.reinforce import ReinforceStrategy
 
@@ -10,11 +11,13 @@ STRATEGIES: dict[str, type[SearchStrategy]] = {
     "reinforce": ReinforceStrategy,
     "random": RandomStrategy,
     "evolution": EvolutionStrategy,
+    "progressive": ProgressiveStrategy,
 }
 
 __all__ = [
     "STRATEGIES",
     "EvolutionStrategy",
+    "ProgressiveStrategy",
     "RandomStrategy",
     "ReinforceStrategy",
     "SearchStrategy",

@@ -21,11 +21,11 @@ class PolicyOutput:
     log_probabilities: Tensor  # (n_sequences, max_layers), of the tokens given
     entropies: Tensor  # (n_sequences, max_layers), of the distributions they came from
     is_token: Tensor  # (n_sequences, max_layers), False after the end
-    states: Tensor  # (n_sequences, hidden_size), the LSTM after the last token
+    states: Tensor  # (n_sequences, hidden_size), its last layer after the last token
 
 
 class LSTMController(nn.Module):
-    """Token embedding, LSTM, masked softmax.
+    """Token embedding, LSTM of one or more layers, masked softmax.
 
     The logits are added to the log-prior of the space, which is ``-inf`` for illegal
     tokens: these have probability 0 and every ``log_prob`` is exact.
@@ -35,15 +35,21 @@ class LSTMController(nn.Module):
     space : SearchSpace
         Whose tokens are written.
     hidden_size : int
-        Units of the LSTM and of the embedding.
+        Units of each layer of the LSTM, and of the embedding.
     generator : torch.Generator
         Source of the initial weights.
+    n_layers : int, default=1
+        Layers of the LSTM, of which the last one is what the softmax reads.
     """
 
     log_prior: Tensor
 
     def __init__(
-        self, space: SearchSpace, hidden_size: int, generator: torch.Generator
+        self,
+        space: SearchSpace,
+        hidden_size: int,
+        generator: torch.Generator,
+        n_layers: int = 1,
     ) -> None:
         super().__init__()
         self.space = space
@@ -55,6 +61,7 @@ class LSTMController(nn.Module):
         self.lstm = nn.LSTM(
             hidden_size,
             hidden_size,
+            num_layers=n_layers,
             batch_first=True,
             device="meta",
             dtype=torch.float32,

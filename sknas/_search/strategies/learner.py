@@ -35,6 +35,7 @@ class LearnerSettings:
     """The parameters of `ReinforceStrategy` that concern learning, by their names."""
 
     hidden_size: int
+    n_layers: int
     learning_rate: float
     learning_rate_decay: float
     batch_size: int | None
@@ -75,7 +76,9 @@ class PolicyLearner:
         self._predictor: AccuracyPredictor | None = None
         with _own_torch_modes():
             size = settings.hidden_size
-            self.controller = LSTMController(space, size, self._generator)
+            self.controller = LSTMController(
+                space, size, self._generator, settings.n_layers
+            )
             self._parameters = list(self.controller.parameters())
             if settings.accuracy_predictor:
                 self._predictor = AccuracyPredictor(size, self._generator)

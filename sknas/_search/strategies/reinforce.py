@@ -28,7 +28,10 @@ class ReinforceStrategy(SearchStrategy):
     Parameters
     ----------
     hidden_size : int, default=64
-        Units of the LSTM.
+        Units of each layer of the LSTM.
+
+    n_layers : int, default=1
+        Layers of the LSTM, stacked. The policy and the predictor read the last one.
 
     learning_rate : float, default=0.01
         Step size of Adam.
@@ -86,6 +89,7 @@ class ReinforceStrategy(SearchStrategy):
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "hidden_size": [Interval(Integral, 1, None, closed="left")],
+        "n_layers": [Interval(Integral, 1, None, closed="left")],
         "learning_rate": [Interval(Real, 0, None, closed="neither")],
         "learning_rate_decay": [Interval(Real, 0, None, closed="left")],
         "batch_size": [Interval(Integral, 1, None, closed="left"), None],
@@ -107,6 +111,7 @@ class ReinforceStrategy(SearchStrategy):
         self,
         *,
         hidden_size: int = 64,
+        n_layers: int = 1,
         learning_rate: float = 0.01,
         learning_rate_decay: float = 0.0,
         batch_size: int | None = None,
@@ -119,6 +124,7 @@ class ReinforceStrategy(SearchStrategy):
         predictor_bonus: float = 0.0,
     ) -> None:
         self.hidden_size = hidden_size
+        self.n_layers = n_layers
         self.learning_rate = learning_rate
         self.learning_rate_decay = learning_rate_decay
         self.batch_size = batch_size
@@ -138,6 +144,7 @@ class ReinforceStrategy(SearchStrategy):
         # scikit-learn's constraints admit NumPy's numbers, which become Python's here.
         settings = LearnerSettings(
             hidden_size=int(self.hidden_size),
+            n_layers=int(self.n_layers),
             learning_rate=float(self.learning_rate),
             learning_rate_decay=float(self.learning_rate_decay),
             batch_size=self.batch_size,
