@@ -3,6 +3,7 @@
 from sknas._estimators import NASMLPClassifier, NASMLPRegressor
 from sknas._paper import PAPER_SETTINGS
 from sknas._search.strategies import (
+    BayesianStrategy,
     RandomStrategy,
     ReinforceStrategy,
     SearchStrategy,
@@ -14,6 +15,7 @@ __version__ = "0.1.0"
 __all__ = [
     "PAPER_SETTINGS",
     "Architecture",
+    "BayesianStrategy",
     "Candidate",
     "NASMLPClassifier",
     "NASMLPRegressor",

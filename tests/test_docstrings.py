@@ -9,6 +9,7 @@ from numpydoc.validate import validate
 import sknas
 from sknas import (
     Architecture,
+    BayesianStrategy,
     Candidate,
     NASMLPClassifier,
     NASMLPRegressor,
@@ -42,6 +43,7 @@ PUBLIC_CLASSES = (
     SearchStrategy,
     ReinforceStrategy,
     RandomStrategy,
+    BayesianStrategy,
     Architecture,
     Candidate,
     Proposal,

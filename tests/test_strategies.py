@@ -13,6 +13,7 @@ from sklearn.model_selection import GridSearchCV
 
 from sknas import (
     Architecture,
+    BayesianStrategy,
     Candidate,
     NASMLPClassifier,
     Proposal,
@@ -52,6 +53,10 @@ STRATEGIES = {
     "reinforce with candidates": (
         "ReinforceStrategy(hidden_size=8, predictor_candidates=3, predictor_bonus=0.5,"
         " batch_size=2, learning_rate_decay=0.1, discount=0.9)"
+    ),
+    "bayesian": "BayesianStrategy(n_candidates=40)",
+    "bayesian by draws": (
+        "BayesianStrategy(acquisition='thompson', n_candidates=40, max_points=9)"
     ),
     "inherited": "Evolution(n_parents=3)",
 }
@@ -156,7 +161,8 @@ def sequences_of_another_process(run_python):
     """What each strategy asks for in a process with another hash seed."""
     program = f"""
 from sknas import (
-    Architecture, RandomStrategy, ReinforceStrategy, SearchSpace, SearchStrategy
+    Architecture, BayesianStrategy, RandomStrategy, ReinforceStrategy, SearchSpace,
+    SearchStrategy
 )
 {EXAMPLE}
 for strategy in [{", ".join(STRATEGIES.values())}]:
@@ -263,6 +269,7 @@ def test_predictions_have_one_value_each(strategy):
     assert predicted.shape == (3,)
     assert strategy.predict([]).shape == (0,)
     predicts = getattr(strategy, "accuracy_predictor", False)
+    predicts |= isinstance(strategy, BayesianStrategy)
     assert np.isfinite(predicted).all() if predicts else np.isnan(predicted).all()
 
 

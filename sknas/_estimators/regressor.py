@@ -43,13 +43,13 @@ class NASMLPRegressor(NumberPredictions):
     dropout : float, default=0.1
         Fraction of units that a dropout layer drops in training, in [0, 1), rounded to
         1/256. 0 leaves dropout out of the space.
-    search_strategy : {'reinforce', 'random'} or object, default='reinforce'
-        What proposes architectures. The names stand for `ReinforceStrategy` and
-        `RandomStrategy` with their defaults; ``ReinforceStrategy(entropy=0.1)`` sets
-        parameters, and a grid over ``search_strategy__entropy`` varies them. An object
-        of your own inherits from `SearchStrategy`, or has ``setup``, ``ask`` and
-        ``tell``. `fit` uses a clone of the object, or a deep copy if it is not an
-        estimator.
+    search_strategy : {'reinforce', 'random', 'bayesian'} or object, default='reinforce'
+        What proposes architectures. The names stand for `ReinforceStrategy`,
+        `RandomStrategy` and `BayesianStrategy` with their defaults;
+        ``ReinforceStrategy(entropy=0.1)`` sets parameters, and a grid over
+        ``search_strategy__entropy`` varies them. An object of your own inherits from
+        `SearchStrategy`, or has ``setup``, ``ask`` and ``tell``. `fit` uses a clone of
+        the object, or a deep copy if it is not an estimator.
     n_rounds : int, default=5
         Number of rounds. In each, the strategy proposes architectures and learns from
         their rewards.

@@ -1,6 +1,7 @@
 """What proposes architectures; nothing here loads torch before a search begins."""
 
 from sknas._search.strategies.base import SearchStrategy
+from sknas._search.strategies.bayesian import BayesianStrategy
 from sknas._search.strategies.random import RandomStrategy
 from sknas._search.strategies.reinforce import ReinforceStrategy
 
@@ -8,6 +9,13 @@ from sknas._search.strategies.reinforce import ReinforceStrategy
 STRATEGIES: dict[str, type[SearchStrategy]] = {
     "reinforce": ReinforceStrategy,
     "random": RandomStrategy,
+    "bayesian": BayesianStrategy,
 }
 
-__all__ = ["STRATEGIES", "RandomStrategy", "ReinforceStrategy", "SearchStrategy"]
+__all__ = [
+    "STRATEGIES",
+    "BayesianStrategy",
+    "RandomStrategy",
+    "ReinforceStrategy",
+    "SearchStrategy",
+]
