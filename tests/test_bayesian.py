@@ -32,7 +32,7 @@ def _among(architectures):
 # The transport.
 
 
-def _random_problems(kind, n=60):
+def _random_problems(kind, n=40):
     """Draw problems of 4 by 5 layers; ties are where paths go wrong."""
     generator = np.random.default_rng(0)
     costs = generator.uniform(0, 2.4, (4, 5, n))
@@ -248,8 +248,9 @@ def _searching(seed=0, space=SPACE, **parameters):
 @pytest.mark.parametrize("acquisition", ["expected_improvement", "thompson"])
 def test_what_is_proposed_becomes_better(acquisition):
     means = []
-    for seed in range(3):
-        asked = _told(_searching(seed, acquisition=acquisition), 5, 6)
+    for seed in range(2):
+        strategy = _searching(seed, acquisition=acquisition, n_candidates=80)
+        asked = _told(strategy, 4, 6)
         sizes = list(map(_size, asked))
         means.append((np.mean(sizes[:6]), np.mean(sizes[-6:])))
     first, last = np.mean(means, axis=0)
@@ -276,8 +277,8 @@ def test_equal_rewards_are_no_obstacle(reward):
 
 @pytest.mark.parametrize("limit", [2, 5, 12])
 def test_the_best_and_the_latest_points_are_kept(limit):
-    strategy = _searching(max_points=limit)
-    asked = _told(strategy, 6)
+    strategy = _searching(max_points=limit, n_candidates=20)
+    asked = _told(strategy, 5)
     best = sorted(map(_size, asked), reverse=True)[: limit // 2]
     kept = strategy._points
     assert len(kept) == limit

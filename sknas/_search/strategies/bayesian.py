@@ -44,7 +44,8 @@ class BayesianStrategy(SearchStrategy):
     far two architectures are from each other is what it costs to carry the layers of
     one to those of the other (optimal transport), layers that differ in their
     activation, width, dropout or position at a higher price. Rewards of architectures
-    that are close to each other are correlated. This is ``search_strategy='bayesian'``.
+    that are close to each other are correlated. Of the rewards only the ranks count.
+    This is ``search_strategy='bayesian'``.
 
     Read more in the :ref:`user guide <own_strategy>`.
 
@@ -57,8 +58,9 @@ class BayesianStrategy(SearchStrategy):
         draw for each one chosen.
 
     n_candidates : int, default=150
-        Architectures that the acquisition is computed for: mutations of the best
-        trials, over several generations, and draws from the prior.
+        Architectures to choose from: mutations of the best trials, mutations of
+        those, and draws from the prior. The acquisition is computed for the most
+        promising ones.
 
     max_points : int, default=200
         Trials that the process is fitted to: half of them the best, the others the
