@@ -3,6 +3,7 @@
 from sknas._estimators import NASMLPClassifier, NASMLPRegressor
 from sknas._paper import PAPER_SETTINGS
 from sknas._search.strategies import (
+    BayesianStrategy,
     EvolutionStrategy,
     ProgressiveStrategy,
     RandomStrategy,
@@ -16,6 +17,7 @@ __version__ = "0.1.0"
 __all__ = [
     "PAPER_SETTINGS",
     "Architecture",
+    "BayesianStrategy",
     "Candidate",
     "EvolutionStrategy",
     "NASMLPClassifier",

@@ -9,6 +9,7 @@ from numpydoc.validate import validate
 import sknas
 from sknas import (
     Architecture,
+    BayesianStrategy,
     Candidate,
     EvolutionStrategy,
     NASMLPClassifier,
@@ -46,6 +47,7 @@ PUBLIC_CLASSES = (
     RandomStrategy,
     EvolutionStrategy,
     ProgressiveStrategy,
+    BayesianStrategy,
     Architecture,
     Candidate,
     Proposal,

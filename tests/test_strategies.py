@@ -13,6 +13,7 @@ from sklearn.model_selection import GridSearchCV
 
 from sknas import (
     Architecture,
+    BayesianStrategy,
     Candidate,
     EvolutionStrategy,  # noqa: F401 (built from its source)
     NASMLPClassifier,
@@ -63,6 +64,10 @@ STRATEGIES = {
     "progressive": "ProgressiveStrategy()",
     "progressive beyond the last length": (
         "ProgressiveStrategy(beam_size=1, n_surrogates=2, exploration=0.0)"
+    ),
+    "bayesian": "BayesianStrategy(n_candidates=40)",
+    "bayesian by draws": (
+        "BayesianStrategy(acquisition='thompson', n_candidates=40, max_points=9)"
     ),
     "inherited": "Evolution(n_parents=3)",
 }
@@ -168,6 +173,7 @@ def sequences_of_another_process(run_python):
     program = f"""
 from sknas import (
     Architecture,
+    BayesianStrategy,
     EvolutionStrategy,
     ProgressiveStrategy,
     RandomStrategy,
@@ -279,9 +285,8 @@ def test_predictions_have_one_value_each(strategy):
     predicted = strategy.predict(architectures)
     assert predicted.shape == (3,)
     assert strategy.predict([]).shape == (0,)
-    predicts = getattr(
-        strategy, "accuracy_predictor", isinstance(strategy, ProgressiveStrategy)
-    )
+    always = isinstance(strategy, (ProgressiveStrategy, BayesianStrategy))
+    predicts = getattr(strategy, "accuracy_predictor", always)
     assert np.isfinite(predicted).all() if predicts else np.isnan(predicted).all()
 
 

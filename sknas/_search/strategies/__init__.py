@@ -1,6 +1,7 @@
 """What proposes architectures; nothing here loads torch before a search begins."""
 
 from sknas._search.strategies.base import SearchStrategy
+from sknas._search.strategies.bayesian import BayesianStrategy
 from sknas._search.strategies.evolution import EvolutionStrategy
 from sknas._search.strategies.progressive import ProgressiveStrategy
 from sknas._search.strategies.random import RandomStrategy
@@ -12,10 +13,12 @@ STRATEGIES: dict[str, type[SearchStrategy]] = {
     "random": RandomStrategy,
     "evolution": EvolutionStrategy,
     "progressive": ProgressiveStrategy,
+    "bayesian": BayesianStrategy,
 }
 
 __all__ = [
     "STRATEGIES",
+    "BayesianStrategy",
     "EvolutionStrategy",
     "ProgressiveStrategy",
     "RandomStrategy",

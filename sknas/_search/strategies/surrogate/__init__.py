@@ -1,0 +1,1 @@
+"""A model of the rewards of architectures that were not tried."""
