@@ -129,7 +129,8 @@ def test_every_method_of_theirs_is_there_and_takes_the_same(theirs, ours):
 
 
 def test_there_are_no_rows_of_what_they_do_not_have():
-    everything = set(dir(MLPClassifier)) | set(dir(MLPRegressor))
+    # Older versions take no weights, and have no requests of them.
+    everything = {*dir(MLPClassifier), *dir(MLPRegressor), "set_fit_request"}
     assert set(_rows("Methods")) <= everything
     documented = set()
     for theirs, _ in PAIRS:

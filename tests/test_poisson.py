@@ -104,7 +104,11 @@ def test_targets_are_divided_by_their_mean(factor):
     np.testing.assert_allclose(scaled.mean(axis=0), 1)
     np.testing.assert_allclose(scaler.inverse_transform(scaled), y)
     highest = scaler.inverse_transform(np.full((1, 2), 1e300))
-    np.testing.assert_array_equal(highest[0], y.max(axis=0))
+    # Ten times the greatest target, as far as there are such numbers.
+    bound = [
+        min(10 * largest, np.finfo(float).max) for largest in y.max(axis=0).tolist()
+    ]
+    np.testing.assert_allclose(highest[0], bound)
 
 
 def test_counts_are_predicted(fast, counts):

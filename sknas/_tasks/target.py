@@ -195,7 +195,7 @@ class MeanScaler:
         # Relative to the largest, as a sum of large numbers overflows.
         mean = np.average(y / largest, axis=0, weights=sample_weight) * largest
         self.scale_ = np.where(mean > 0, mean, 1.0)
-        self.highest_ = _furthest(y)
+        self.highest_ = _furthest(largest)
         return self
 
     def widened(self, y: np.ndarray) -> MeanScaler:
@@ -207,7 +207,7 @@ class MeanScaler:
             Finite numbers, not negative.
         """
         scaler = copy(self)
-        scaler.highest_ = np.maximum(self.highest_, _furthest(y))
+        scaler.highest_ = np.maximum(self.highest_, _furthest(y.max(axis=0)))
         return scaler
 
     def transform(self, y: np.ndarray) -> np.ndarray:
@@ -245,9 +245,9 @@ class MeanScaler:
         return within
 
 
-def _furthest(y: np.ndarray) -> np.ndarray:
-    """Return how far predictions of some means may go, (n_targets,)."""
+def _furthest(largest: np.ndarray) -> np.ndarray:
+    """Return how far predictions may go where targets are no larger than these."""
     with np.errstate(over="ignore"):
-        furthest = _FURTHEST * y.max(axis=0)
+        furthest = _FURTHEST * largest
     bounded: np.ndarray = np.minimum(furthest, np.finfo(np.float64).max)
     return bounded
