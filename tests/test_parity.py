@@ -22,6 +22,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sknas import NASMLPClassifier, NASMLPRegressor
+from sknas._fit.settings import read_settings
 from sknas._mlp_parameters import MLP_PARAMETERS
 
 PAIRS = [(MLPClassifier, NASMLPClassifier), (MLPRegressor, NASMLPRegressor)]
@@ -362,6 +363,9 @@ def prove_n_iter_no_change(one_network, table):
     assert _n_epochs(table, n_iter_no_change=4, tol=100.0) == 5
     for endless in (None, np.inf):
         assert _n_epochs(table, n_iter_no_change=endless, tol=100.0) == 15
+    # Infinite patience is none: the last epoch counts, not the best one.
+    parameters = {**NASMLPClassifier().get_params(), "n_iter_no_change": np.inf}
+    assert not read_settings(parameters, "it", 0.3).training.stops_early
 
 
 def prove_max_fun(one_network, table):

@@ -328,6 +328,16 @@ def test_rows_are_kept_uniformly_and_their_number_is_bounded(monkeypatch):
     assert abs(counts[:40].mean() - counts[-40:].mean()) < 4
 
 
+def test_what_is_kept_is_bounded_in_bytes_too(monkeypatch):
+    # Seven rows of three columns of 32 bits.
+    monkeypatch.setattr("sknas._fit.continuation._MAX_KEPT_BYTES", 7 * 3 * 4)
+    batch = EncodedRows(np.zeros((20, 3), np.float32), np.zeros(20), np.ones(20))
+    continuation = Continuation(SeedSource(0), (), [])
+    for _ in range(3):
+        continuation = continuation.having_seen(batch, [])
+    assert continuation.kept.X.shape == (7, 3)
+
+
 def test_sparse_rows_are_kept_sparse():
     X = sparse.random(30, 20, 0.1, format="csr", dtype=np.float32, random_state=0)
     batch = EncodedRows(X, np.arange(30), np.ones(30))

@@ -285,3 +285,15 @@ def test_it_says_on_which_rows_it_continues(fast, binary_table, capsys):
     assert "last fit (same rows)" in capsys.readouterr().err
     classifier.fit(X[:80], y[:80])
     assert "last fit (new rows)" in capsys.readouterr().err
+
+
+def test_two_scorers_that_cannot_be_told_apart_by_name_are_two(fast, binary_table):
+    def scorer(sign):
+        return lambda estimator, X, y: sign * (estimator.predict(X) == y).mean()
+
+    fast["scoring"] = scorer(1)
+    classifier = NASMLPClassifier(**fast, warm_start=True).fit(*binary_table)
+    assert classifier.fit(*binary_table).continued_on_ == "same rows"
+    classifier.set_params(scoring=scorer(-1)).fit(*binary_table)
+    assert classifier.continued_on_ == "new settings"
+    assert classifier.search_results_["score"].max() <= 0

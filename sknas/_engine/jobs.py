@@ -80,7 +80,7 @@ class TrainingSettings:
     momentum: float = 0.9
     nesterovs_momentum: bool = True
     power_t: float = 0.5
-    # Of L-BFGS: how many evaluations of the loss there are at most.
+    # Of L-BFGS: after how many evaluations of the loss no further iteration begins.
     max_fun: int = 15000
     # How much a loss must fall to have improved. None is 0 for the patience with the
     # validation loss, and `MLPClassifier`'s 1e-4 for all else.

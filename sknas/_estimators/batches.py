@@ -155,11 +155,12 @@ class ClassLearner(BatchLearner):
 
         The first call is a `fit` to its batch, which should be a typical one: how
         tables are encoded, the architecture and the temperature stay what they are
-        then. Each later call trains the networks for five epochs on its rows and,
-        beside them, on nine times as many earlier ones, so that these are not
-        forgotten; the optimiser goes on where it was. Up to 10,000 earlier rows, a
-        uniform sample that takes at most 64 MiB, are kept for that. After `fit`, which
-        keeps none, the first call continues the weights alone.
+        then. Each later call trains the networks on its rows for five epochs, or for
+        `max_iter` if that is less. Beside them they are trained on up to nine times as
+        many earlier rows, so that these are not forgotten; the optimiser goes on where
+        it was. Up to 10,000 earlier rows, a uniform sample of which the encoded columns
+        take no more than 64 MiB, are kept for that. After `fit`, which keeps none, the
+        first call continues the weights alone.
 
         Parameters
         ----------
@@ -208,10 +209,11 @@ class NumberLearner(BatchLearner):
 
         The first call is a `fit` to its batch, which should be a typical one: how
         tables and targets are encoded and the architecture stay what they are then.
-        Each later call trains the networks for five epochs on its rows and, beside
-        them, on nine times as many earlier ones, so that these are not forgotten; the
-        optimiser goes on where it was. Up to 10,000 earlier rows, a uniform sample
-        that takes at most 64 MiB, are kept for that. After `fit`, which keeps none, the
+        Each later call trains the networks on its rows for five epochs, or for
+        `max_iter` if that is less. Beside them they are trained on up to nine times as
+        many earlier rows, so that these are not forgotten; the optimiser goes on where
+        it was. Up to 10,000 earlier rows, a uniform sample of which the encoded columns
+        take no more than 64 MiB, are kept for that. After `fit`, which keeps none, the
         first call continues the weights alone.
 
         Parameters

@@ -9,6 +9,7 @@ something is made, the settings hold what makes it.
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, dataclass, fields
 from numbers import Real
@@ -206,6 +207,8 @@ def _translated(values: Mapping[str, Any]) -> dict[str, Any]:
     if translated.pop("early_stopping", False):
         patience = translated["n_iter_no_change"]
         translated["n_iter_no_change"] = _MLP_PATIENCE if patience is None else patience
+    if translated["n_iter_no_change"] == math.inf:
+        translated["n_iter_no_change"] = None
     return translated
 
 

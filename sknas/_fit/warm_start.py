@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,8 +69,7 @@ def space_of(settings: FitSettings) -> str:
     """Return the ``space`` of the record of a fit."""
     strategy: Any = settings.strategy
     parameters = strategy.get_params() if hasattr(strategy, "get_params") else {}
-    described = repr((settings.space, type(strategy), sorted(parameters.items())))
-    return _without_addresses(described)
+    return _named((settings.space, type(strategy), sorted(parameters.items())))
 
 
 def rows_of(X: Any, task: Task) -> str:
@@ -89,15 +87,20 @@ def measure_of(settings: FitSettings) -> str:
         settings.search.weight_sharing,
         settings.incumbent,
         settings.make_encoder(0),
-        # It need not be one that can be pickled.
-        _without_addresses(repr(settings.scorer)),
+        _named(settings.scorer),
     )
     return str(joblib.hash(measured))
 
 
-def _without_addresses(text: str) -> str:
-    """Leave out where objects lie in memory, which is another place for a copy."""
-    return re.sub(r" at 0x[0-9a-f]+", "", text)
+def _named(value: Any) -> str:
+    """Return a text that is equal for copies of an object, and for no other objects.
+
+    What cannot be pickled, such as a lambda, is equal to itself alone.
+    """
+    try:
+        return str(joblib.hash(value))
+    except Exception:  # noqa: BLE001 (an object may raise any)
+        return repr(value)
 
 
 def _content_of(X: Any) -> Any:
