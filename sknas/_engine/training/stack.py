@@ -89,8 +89,7 @@ def train_stack(
     with torch.inference_mode(False), torch.no_grad(), single_thread():
         if not jobs[0].own_settings(settings).is_stochastic:
             return train_full_batch(
-                *(data, jobs, settings, device),
-                *(budget, is_cancelled, must_finish),
+                data, jobs, settings, device, budget, is_cancelled, must_finish
             )
         training = _StackTraining(data, jobs, settings, seed, device)
         pace = Pace(training, budget, must_finish=must_finish)
