@@ -7,7 +7,8 @@
 rounds of eight, its ratio to that of a random search with the same seeds, the p-value
 of the paired difference, and after how much of the cost of that random search the mean
 regret is as low as its. ``figure`` draws the trials of each strategy over time.
-With ``--outside``, Optuna's TPE is an outside reference, where Optuna is installed.
+With ``--outside``, Optuna's TPE and SMAC are outside references, where ``optuna`` and
+``smac`` are installed.
 """
 
 import argparse
@@ -39,59 +40,130 @@ TABLES = {"digits": (5, 15), "noisy": (5, 15)}
 N_ROUNDS, N_ARCHITECTURES = 5, 8
 
 
-class OptunaStrategy(SearchStrategy):
-    """Optuna's TPE, as an outside reference.
+class OutsideStrategy(SearchStrategy):
+    """An optimiser of another library, which sees a table of parameters.
 
     An architecture is a depth and, for each layer, a width, an activation and whether
-    dropout follows.
+    dropout follows; what is longer than the space allows is cut off. What the optimiser
+    repeats is told its reward again, and is not tried again.
     """
 
     def begin(self):
+        """Make the optimiser."""
+        self._waiting, self._known = {}, {}
+        self.make(int(self.generator_.integers(2**31)))
+
+    def draw(self, n):
+        """Ask as often as it takes, within reason."""
+        drawn = []
+        for _ in range(10 * n):
+            asked, values = self.ask_one()
+            architecture = self._architecture(values)
+            if architecture in self._known:
+                self.tell_one(asked, self._known[architecture])
+            elif architecture in self._waiting:
+                self._waiting[architecture].append(asked)
+            else:
+                self._waiting[architecture] = [asked]
+                drawn.append(architecture)
+            if len(drawn) == n:
+                break
+        return drawn
+
+    def learn(self, architectures, rewards):
+        """Tell what was asked for, and what was repeated meanwhile."""
+        for architecture, reward in zip(architectures, rewards, strict=True):
+            self._known[architecture] = reward
+            for asked in self._waiting.pop(architecture, []):
+                self.tell_one(asked, reward)
+
+    def parameters(self):
+        """Return the values of each parameter, by its name."""
+        space = self.space_
+        parameters = {"depth": list(range(1, space.max_layers))}
+        for i in range(space.max_layers - 1):
+            parameters[f"width{i}"] = list(space.layer_widths)
+            parameters[f"activation{i}"] = list(space.activations)
+            parameters[f"dropout{i}"] = [False, True]
+        return parameters
+
+    def _architecture(self, values):
+        layers = []
+        for i in range(values["depth"]):
+            layers.append((values[f"width{i}"], values[f"activation{i}"]))
+            if values[f"dropout{i}"]:
+                layers.append("dropout")
+        return Architecture(*layers[: self.space_.max_layers - 1])
+
+
+class OptunaStrategy(OutsideStrategy):
+    """The tree-structured Parzen estimator of Optuna."""
+
+    def make(self, seed):
         """Make a study."""
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        seed = int(self.generator_.integers(2**32))
-        sampler = optuna.samplers.TPESampler(
-            seed=seed, multivariate=True, group=True, constant_liar=True
-        )
+        sampler = optuna.samplers.TPESampler(seed=seed, constant_liar=True)
         self._study = optuna.create_study(direction="maximize", sampler=sampler)
-        self._asked = {}
 
-    def draw(self, n):
-        """Ask the study until enough fit into the space."""
-        drawn = []
-        while len(drawn) < n:
-            trial = self._study.ask()
-            architecture = self._architecture(trial)
-            if architecture not in self.space_ or architecture in self._asked:
-                self._study.tell(trial, state=_pruned())
-                continue
-            self._asked[architecture] = trial
-            drawn.append(architecture)
-        return drawn
+    def ask_one(self):
+        """Return a trial and its values."""
+        trial = self._study.ask()
+        values = {"depth": trial.suggest_int("depth", 1, self.space_.max_layers - 1)}
+        for name, choices in self.parameters().items():
+            # Parameters of layers that there are not have no values.
+            if name != "depth" and int(name[-1]) < values["depth"]:
+                values[name] = trial.suggest_categorical(name, choices)
+        return trial, values
 
-    def _architecture(self, trial):
-        space = self.space_
-        layers = []
-        for i in range(trial.suggest_int("depth", 1, space.max_layers - 1)):
-            widths, names = space.layer_widths, space.activations
-            width = trial.suggest_categorical(f"width{i}", widths)
-            layers.append((width, trial.suggest_categorical(f"activation{i}", names)))
-            if space.dropout and trial.suggest_categorical(f"dropout{i}", [0, 1]):
-                layers.append("dropout")
-        return Architecture(*layers)
-
-    def learn(self, architectures, rewards):
-        """Tell the study."""
-        for architecture, reward in zip(architectures, rewards, strict=True):
-            self._study.tell(self._asked[architecture], reward)
+    def tell_one(self, asked, reward):
+        """Tell a reward."""
+        self._study.tell(asked, reward)
 
 
-def _pruned():
-    import optuna
+class SMACStrategy(OutsideStrategy):
+    """SMAC3: a random forest and the expected improvement."""
 
-    return optuna.trial.TrialState.FAIL
+    def make(self, seed):
+        """Make a facade that asks and tells."""
+        import tempfile
+
+        from ConfigSpace import Categorical, ConfigurationSpace, Integer
+        from smac import HyperparameterOptimizationFacade, Scenario
+
+        choices = self.parameters()
+        depth = choices.pop("depth")
+        space = ConfigurationSpace(seed=seed)
+        space.add(Integer("depth", (depth[0], depth[-1])))
+        space.add([Categorical(name, values) for name, values in choices.items()])
+        scenario = Scenario(
+            space,
+            n_trials=1000,
+            seed=seed,
+            deterministic=True,
+            output_directory=tempfile.mkdtemp(),
+        )
+        self._smac = HyperparameterOptimizationFacade(
+            scenario,
+            lambda config, seed: 0.0,  # noqa: ARG005 (asked and told)
+            initial_design=HyperparameterOptimizationFacade.get_initial_design(
+                scenario, n_configs=10
+            ),
+            logging_level=False,
+            overwrite=True,
+        )
+
+    def ask_one(self):
+        """Return a trial and its values."""
+        trial = self._smac.ask()
+        return trial, dict(trial.config)
+
+    def tell_one(self, asked, reward):
+        """Tell a reward; SMAC minimises."""
+        from smac.runhistory.dataclasses import TrialValue
+
+        self._smac.tell(asked, TrialValue(cost=-reward))
 
 
 def regrets(table, strategy, n_seeds):
@@ -197,6 +269,7 @@ def main():
     strategies = dict(STRATEGIES)
     if arguments.outside:
         strategies["TPE (Optuna)"] = OptunaStrategy()
+        strategies["SMAC"] = SMACStrategy()
     if arguments.what == "lookup":
         compare(strategies, arguments.seeds)
     else:
