@@ -1,0 +1,286 @@
+"""Batches on their way through a supernet with gates, and gradients on their way back.
+
+What a position computes, `sknas._space.gates` says. Only what the gates let through is
+computed: the units of the widest open width, and the activations that are open. With
+gates of 0 and 1 that is the architecture itself, at its own cost. Gradients with
+respect to the gates ask for everything.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sknas._engine.layers import ACTIVATIONS
+from sknas._engine.supernet.network import SupernetWeights
+from sknas._space import Gates
+
+#: Position of a layer, and how many of its inputs and of its units are computed with.
+Block = tuple[int, int, int]
+
+
+class SupernetPass:
+    """A supernet with some gates: forward, and backward.
+
+    Parameters
+    ----------
+    weights : SupernetWeights
+        What is read, and whose gradients are written.
+    gates : Gates
+        What is open, and how far.
+    wants_gates : bool, default=False
+        Whether `backward` computes the gradients with respect to the gates.
+    dropout : float, default=0.0
+        Share of the units that are dropped where the gates say so.
+    generator : torch.Generator, optional
+        Draws what is dropped; on the device of the weights.
+
+    Attributes
+    ----------
+    blocks : list of (layer, n_in, n_out)
+        The parts of the layers that are computed with.
+    """
+
+    def __init__(
+        self,
+        weights: SupernetWeights,
+        gates: Gates,
+        *,
+        wants_gates: bool = False,
+        dropout: float = 0.0,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        self._weights, self._gates = weights, gates
+        self._wants_gates = wants_gates
+        self._positions: list[_Position] = []
+        self.blocks: list[Block] = []
+        n_in = weights.n_features
+        for layer in range(weights.n_layers):
+            # The features are nothing that a layer gives.
+            skip = float(gates.skip[layer]) if layer else 0.0
+            if skip == 1 and not wants_gates:
+                continue
+            position = _Position(
+                weights,
+                gates,
+                layer,
+                skip,
+                wants_gates=wants_gates,
+                dropout=dropout if gates.dropout[layer] else 0.0,
+                generator=generator,
+            )
+            self._positions.append(position)
+            self.blocks.append((layer, n_in, position.n_units))
+            n_in = max(n_in, position.n_units) if skip else position.n_units
+        self.blocks.append((weights.n_layers, n_in, weights.n_outputs))
+
+    @property
+    def hidden_widths(self) -> tuple[int, ...]:
+        """How many units are computed in each layer that is."""
+        return tuple(n_units for _, _, n_units in self.blocks[:-1])
+
+    @property
+    def n_activations(self) -> int:
+        """How many activations are computed in all layers together."""
+        return sum(position.n_activations for position in self._positions)
+
+    def forward(self, X: Tensor) -> Tensor:
+        """Compute logits.
+
+        Parameters
+        ----------
+        X : Tensor of shape (n_rows, n_features)
+            Rows.
+
+        Returns
+        -------
+        Tensor of shape (1, n_outputs, n_rows)
+            In the form that an `OutputLoss` takes.
+        """
+        hidden = X
+        for position in self._positions:
+            hidden = position.forward(hidden)
+        self._last = hidden
+        bias, matrix = _bias_and_weights(self._weights.layers[-1], hidden.shape[1])
+        return torch.addmm(bias[:, None], matrix.T, hidden.T)[None]
+
+    def backward(self, gradient: Tensor) -> None:
+        """Fill the gradients of the blocks, after `forward`.
+
+        Parameters
+        ----------
+        gradient : Tensor of shape (1, n_outputs, n_rows)
+            Of the loss with respect to the logits.
+        """
+        n_in = self._last.shape[1]
+        _, matrix = _bias_and_weights(self._weights.layers[-1], n_in)
+        to_bias, to_weights = _bias_and_weights(self._weights.layer_gradients[-1], n_in)
+        of_logits = gradient[0]
+        torch.sum(of_logits, 1, out=to_bias)
+        torch.mm(self._last.T, of_logits.T, out=to_weights)
+        of_hidden = torch.mm(of_logits.T, matrix.T)
+        for position in reversed(self._positions):
+            of_hidden = position.backward(of_hidden)
+
+    def gate_gradients(self) -> Gates:
+        """Return the gradients with respect to the gates, after `backward`."""
+        positions = self._positions
+        activation = torch.stack([p.activation_gradient for p in positions])
+        width = torch.stack([p.width_gradient for p in positions])
+        skip = torch.stack([p.skip_gradient for p in positions])
+        return Gates(
+            _float64(activation),
+            _float64(width),
+            _float64(skip),
+            np.zeros_like(self._gates.dropout),
+        )
+
+
+class _Position:
+    """One position of a supernet, with the gates that it has."""
+
+    def __init__(
+        self,
+        weights: SupernetWeights,
+        gates: Gates,
+        layer: int,
+        skip: float,
+        *,
+        wants_gates: bool,
+        dropout: float,
+        generator: torch.Generator | None,
+    ) -> None:
+        self._is_first = layer == 0
+        self._skip, self._wants_gates = skip, wants_gates
+        self._dropout, self._generator = dropout, generator
+        names, opened = weights.space.activations, gates.activation[layer].tolist()
+        self._activations = [
+            (ACTIVATIONS[name], gate)
+            for name, gate in zip(names, opened, strict=True)
+            if wants_gates or gate != 0
+        ]
+        # With one open activation nothing is mixed, and its buffer is overwritten.
+        self._is_single = not wants_gates and [g for _, g in self._activations] == [1]
+        self._layer = weights.layers[layer]
+        self._gradients = weights.layer_gradients[layer]
+        self._ends = torch.tensor(weights.widths, device=self._layer.device) - 1
+        self.n_units, self._scale = self._open_units(weights.widths, gates.width[layer])
+        self._kept: Tensor | None = None
+
+    def _open_units(
+        self, widths: tuple[int, ...], opened: np.ndarray
+    ) -> tuple[int, Tensor | None]:
+        """Return how many units are computed, and the factor of each unless 1."""
+        n_open = len(opened) if self._wants_gates else 1 + np.flatnonzero(opened)[-1]
+        # Units of the narrowest width are in all masks, the last ones in one.
+        shares = np.cumsum(opened[:n_open][::-1])[::-1]
+        n_units = widths[n_open - 1]
+        if (shares == 1).all():
+            return n_units, None
+        counts = np.diff(widths[:n_open], prepend=0)
+        return n_units, self._layer.new_tensor(np.repeat(shares, counts))
+
+    @property
+    def n_activations(self) -> int:
+        return len(self._activations)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """Return what the position gives, (n_rows, n_units) or wider."""
+        self._input = hidden
+        bias, matrix = _bias_and_weights(self._layer, hidden.shape[1], self.n_units)
+        z = torch.addmm(bias, hidden, matrix)
+        if self._is_single:
+            ((activation, _),) = self._activations
+            self._activated = [activation.forward(z)]
+            self._mixed = self._activated[0]
+        else:
+            # Activations overwrite what they are given.
+            self._activated = [a.forward(z.clone()) for a, _ in self._activations]
+            self._mixed = torch.zeros_like(z)
+            for (_, gate), activated in zip(
+                self._activations, self._activated, strict=True
+            ):
+                self._mixed.add_(activated, alpha=gate)
+        computed = self._mixed if self._scale is None else self._mixed * self._scale
+        if self._dropout:
+            kept = 1 - self._dropout
+            self._kept = torch.empty_like(computed)
+            self._kept.bernoulli_(kept, generator=self._generator).div_(kept)
+            computed = computed * self._kept
+        self._computed = computed
+        if not self._skip:
+            return computed
+        n_in = hidden.shape[1]
+        blended = z.new_zeros((len(z), max(n_in, self.n_units)))
+        blended[:, : self.n_units].add_(computed, alpha=1 - self._skip)
+        blended[:, :n_in].add_(hidden, alpha=self._skip)
+        return blended
+
+    def backward(self, gradient: Tensor) -> Tensor:
+        """Turn the gradient of what the position gives, overwritten, into the input's.
+
+        The first position returns its own, since the features need none.
+        """
+        n_in, n_units = self._input.shape[1], self.n_units
+        # Of what the position computes, and of what it passes on.
+        of_computed, passed = gradient, None
+        if self._wants_gates:
+            self.skip_gradient = self._of_skip(gradient)
+        if self._skip:
+            passed = gradient[:, :n_in] * self._skip
+            of_computed = gradient[:, :n_units] * (1 - self._skip)
+        if self._kept is not None:
+            of_computed.mul_(self._kept)
+        if self._wants_gates:
+            of_units = (of_computed * self._mixed).sum(0)
+            # A width opens all units before its end.
+            self.width_gradient = of_units.cumsum(0)[self._ends]
+        if self._scale is not None:
+            of_computed.mul_(self._scale)
+        of_z = self._of_activations(of_computed)
+        _, matrix = _bias_and_weights(self._layer, n_in, n_units)
+        to_bias, to_weights = _bias_and_weights(self._gradients, n_in, n_units)
+        torch.sum(of_z, 0, out=to_bias)
+        torch.mm(self._input.T, of_z, out=to_weights)
+        if self._is_first:
+            return of_z
+        of_input = torch.mm(of_z, matrix.T)
+        return of_input if passed is None else of_input.add_(passed)
+
+    def _of_skip(self, gradient: Tensor) -> Tensor:
+        if self._is_first:
+            return gradient.new_zeros(())
+        n_in = self._input.shape[1]
+        passed = (gradient[:, :n_in] * self._input).sum()
+        return passed - (gradient[:, : self.n_units] * self._computed).sum()
+
+    def _of_activations(self, gradient: Tensor) -> Tensor:
+        """Turn the gradient of the mixture into that of the pre-activations."""
+        if self._is_single:
+            ((activation, _),) = self._activations
+            return activation.backward(gradient, self._activated[0])
+        of_z = torch.zeros_like(gradient)
+        of_gates = []
+        for (activation, gate), activated in zip(
+            self._activations, self._activated, strict=True
+        ):
+            if self._wants_gates:
+                of_gates.append((gradient * activated).sum())
+            if gate:
+                of_z.add_(activation.backward(gradient * gate, activated))
+        if self._wants_gates:
+            self.activation_gradient = torch.stack(of_gates)
+        return of_z
+
+
+def _bias_and_weights(
+    layer: Tensor, n_in: int, n_out: int | None = None
+) -> tuple[Tensor, Tensor]:
+    """View a part of a layer."""
+    return layer[0, :n_out], layer[1 : 1 + n_in, :n_out]
+
+
+def _float64(tensor: Tensor) -> np.ndarray:
+    array: np.ndarray = tensor.double().cpu().numpy()
+    return array
