@@ -42,6 +42,8 @@ class SupernetWeights:
         Positions of hidden layers.
     widths : tuple of int
         Those of the space, in increasing order.
+    last_units : Tensor of shape (n_widths,), int64
+        Position of the last unit of each width.
     parameters, gradients : Tensor of shape (n_parameters,)
         All weights and biases, and room for the gradient with respect to them.
     layers, layer_gradients : list of Tensor of shape (1 + n_in, n_out)
@@ -61,6 +63,7 @@ class SupernetWeights:
         self.space = space
         self.n_layers = Gates.n_layers_of(space)
         self.widths = tuple(sorted(set(space.layer_widths)))
+        self.last_units = torch.tensor(self.widths, device=device) - 1
         self.n_features, self.n_outputs = n_features, n_outputs
         width = self.widths[-1]
         sizes = (n_features, *[width] * self.n_layers, n_outputs)

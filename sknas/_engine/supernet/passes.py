@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from sknas._engine.layers import ACTIVATIONS
+from sknas._engine.sparse import SparseBatch
 from sknas._engine.supernet.network import SupernetWeights
 from sknas._space import Gates
 
@@ -65,6 +66,7 @@ class SupernetPass:
                 weights,
                 gates,
                 layer,
+                n_in,
                 skip,
                 wants_gates=wants_gates,
                 dropout=dropout if gates.dropout[layer] else 0.0,
@@ -85,12 +87,12 @@ class SupernetPass:
         """How many activations are computed in all layers together."""
         return sum(position.n_activations for position in self._positions)
 
-    def forward(self, X: Tensor) -> Tensor:
+    def forward(self, X: Tensor | SparseBatch) -> Tensor:
         """Compute logits.
 
         Parameters
         ----------
-        X : Tensor of shape (n_rows, n_features)
+        X : Tensor of shape (n_rows, n_features), or SparseBatch
             Rows.
 
         Returns
@@ -98,8 +100,9 @@ class SupernetPass:
         Tensor of shape (1, n_outputs, n_rows)
             In the form that an `OutputLoss` takes.
         """
-        hidden = X
-        for position in self._positions:
+        first, *others = self._positions
+        hidden = first.forward(X)
+        for position in others:
             hidden = position.forward(hidden)
         self._last = hidden
         bias, matrix = _bias_and_weights(self._weights.layers[-1], hidden.shape[1])
@@ -145,13 +148,14 @@ class _Position:
         weights: SupernetWeights,
         gates: Gates,
         layer: int,
+        n_in: int,
         skip: float,
         *,
         wants_gates: bool,
         dropout: float,
         generator: torch.Generator | None,
     ) -> None:
-        self._is_first = layer == 0
+        self._is_first, self._n_in = layer == 0, n_in
         self._skip, self._wants_gates = skip, wants_gates
         self._dropout, self._generator = dropout, generator
         names, opened = weights.space.activations, gates.activation[layer].tolist()
@@ -164,7 +168,7 @@ class _Position:
         self._is_single = not wants_gates and [g for _, g in self._activations] == [1]
         self._layer = weights.layers[layer]
         self._gradients = weights.layer_gradients[layer]
-        self._ends = torch.tensor(weights.widths, device=self._layer.device) - 1
+        self._last_units = weights.last_units
         self.n_units, self._scale = self._open_units(weights.widths, gates.width[layer])
         self._kept: Tensor | None = None
 
@@ -185,11 +189,10 @@ class _Position:
     def n_activations(self) -> int:
         return len(self._activations)
 
-    def forward(self, hidden: Tensor) -> Tensor:
+    def forward(self, hidden: Tensor | SparseBatch) -> Tensor:
         """Return what the position gives, (n_rows, n_units) or wider."""
         self._input = hidden
-        bias, matrix = _bias_and_weights(self._layer, hidden.shape[1], self.n_units)
-        z = torch.addmm(bias, hidden, matrix)
+        z = self._multiply()
         if self._is_single:
             ((activation, _),) = self._activations
             self._activated = [activation.forward(z)]
@@ -211,7 +214,8 @@ class _Position:
         self._computed = computed
         if not self._skip:
             return computed
-        n_in = hidden.shape[1]
+        assert isinstance(hidden, Tensor)
+        n_in = self._n_in
         blended = z.new_zeros((len(z), max(n_in, self.n_units)))
         blended[:, : self.n_units].add_(computed, alpha=1 - self._skip)
         blended[:, :n_in].add_(hidden, alpha=self._skip)
@@ -222,7 +226,7 @@ class _Position:
 
         The first position returns its own, since the features need none.
         """
-        n_in, n_units = self._input.shape[1], self.n_units
+        n_in, n_units = self._n_in, self.n_units
         # Of what the position computes, and of what it passes on.
         of_computed, passed = gradient, None
         if self._wants_gates:
@@ -235,24 +239,42 @@ class _Position:
         if self._wants_gates:
             of_units = (of_computed * self._mixed).sum(0)
             # A width opens all units before its end.
-            self.width_gradient = of_units.cumsum(0)[self._ends]
+            self.width_gradient = of_units.cumsum(0)[self._last_units]
         if self._scale is not None:
             of_computed.mul_(self._scale)
         of_z = self._of_activations(of_computed)
-        _, matrix = _bias_and_weights(self._layer, n_in, n_units)
-        to_bias, to_weights = _bias_and_weights(self._gradients, n_in, n_units)
-        torch.sum(of_z, 0, out=to_bias)
-        torch.mm(self._input.T, of_z, out=to_weights)
+        self._multiply_transposed(of_z)
         if self._is_first:
             return of_z
+        _, matrix = _bias_and_weights(self._layer, n_in, n_units)
         of_input = torch.mm(of_z, matrix.T)
         return of_input if passed is None else of_input.add_(passed)
 
+    def _multiply(self) -> Tensor:
+        """Return pre-activations."""
+        bias, matrix = _bias_and_weights(self._layer, self._n_in, self.n_units)
+        if isinstance(self._input, Tensor):
+            return torch.addmm(bias, self._input, matrix)
+        z = bias.new_empty((self._input.n_rows, self.n_units))
+        # It takes weights of several networks, along a leading axis.
+        self._input.multiply(matrix[None], bias[None, None], out=z[None])
+        return z
+
+    def _multiply_transposed(self, of_z: Tensor) -> None:
+        """Fill the gradients of weights and bias."""
+        to_bias, to_weights = _bias_and_weights(
+            self._gradients, self._n_in, self.n_units
+        )
+        torch.sum(of_z, 0, out=to_bias)
+        if isinstance(self._input, Tensor):
+            torch.mm(self._input.T, of_z, out=to_weights)
+        else:
+            self._input.multiply_transposed(of_z[None], out=to_weights[None])
+
     def _of_skip(self, gradient: Tensor) -> Tensor:
-        if self._is_first:
+        if not isinstance(self._input, Tensor) or self._is_first:
             return gradient.new_zeros(())
-        n_in = self._input.shape[1]
-        passed = (gradient[:, :n_in] * self._input).sum()
+        passed = (gradient[:, : self._n_in] * self._input).sum()
         return passed - (gradient[:, : self.n_units] * self._computed).sum()
 
     def _of_activations(self, gradient: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ from sknas._budget import Budget
 from sknas._device import single_thread
 from sknas._engine.grouping import cost_model
 from sknas._engine.jobs import TrainingData, TrainingSettings
+from sknas._engine.sparse import SparseBatch
 from sknas._engine.supernet.network import SupernetWeights
 from sknas._engine.supernet.optimizer import SupernetOptimizer
 from sknas._engine.supernet.passes import SupernetPass
@@ -141,6 +142,8 @@ class Supernet:
         self._schedule = Schedule(whole, self.n_batches)
         self._cost_model = cost_model(device)
         self._density = data.density
+        # By hidden widths, number of activations and number of rows.
+        self._step_costs: dict[tuple[tuple[int, ...], int, int], float] = {}
         # The metric of each validation batch that was asked for.
         self._metrics: dict[int, ValidationMetric] = {}
 
@@ -230,9 +233,14 @@ class Supernet:
             loss.mul_(weights)
         return loss.sum() / len(positions), gradient.mul_(1 / len(positions))
 
-    def _take(self, rows: TrainingRows, positions: Tensor) -> Tensor:
-        """Return some rows; those of a sparse table are made dense."""
-        X = self._weights.parameters.new_empty((len(positions), rows.X.shape[1]))
+    def _take(self, rows: TrainingRows, positions: Tensor) -> Tensor | SparseBatch:
+        """Return the rows at some positions."""
+        X: Tensor | SparseBatch
+        if rows.multiplies_sparse:
+            X = SparseBatch(len(positions))
+        else:
+            shape = len(positions), self._weights.n_features
+            X = self._weights.parameters.new_empty(shape)
         rows.copy_to(X, positions)
         return X
 
@@ -388,19 +396,25 @@ class Supernet:
         return self._weights.unit_norms()
 
     def _charge(self, of_batch: SupernetPass, n_rows: int, share: float = 1.0) -> None:
-        """Add the cost of a pass, a share of that of a step of as many batches."""
-        # What the layers compute, as an architecture; its activations do not matter.
-        widths = of_batch.hidden_widths
-        stand_in = Architecture(*((width, "relu") for width in widths))
+        """Add the cost of a pass, a share of that of training on as many rows."""
         n_batch_rows = min(n_rows, self._batch_size)
-        step = self._cost_model.cost(
-            [stand_in],
-            n_rows=n_batch_rows,
+        key = of_batch.hidden_widths, of_batch.n_activations, n_batch_rows
+        if key not in self._step_costs:
+            self._step_costs[key] = self._step_cost(*key)
+        self.cost += share * self._step_costs[key] * n_rows / n_batch_rows
+
+    def _step_cost(
+        self, widths: tuple[int, ...], n_activations: int, n_rows: int
+    ) -> float:
+        """Return the cost of a step with hidden layers of some widths."""
+        # The model does not look at the activation of a layer, but counts one.
+        architecture = Architecture(*((width, "identity") for width in widths))
+        cost = self._cost_model.cost(
+            [architecture],
+            n_rows=n_rows,
             n_features=self._weights.n_features,
             n_outputs=self._weights.n_outputs,
             density=self._density,
         )
-        n_further = of_batch.n_activations - len(widths)
-        mean_width = sum(widths) / len(widths)
-        step += self._cost_model.kilounit * n_batch_rows * mean_width * n_further / 1e3
-        self.cost += share * step * n_rows / n_batch_rows
+        n_further = (n_activations - len(widths)) * sum(widths) / len(widths)
+        return cost + self._cost_model.kilounit * n_rows * n_further / 1e3
