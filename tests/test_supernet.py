@@ -270,8 +270,14 @@ DATA = _make_data()
 
 
 def _make_supernet(data=DATA, space=SMALL, n_epochs=3, seed=0, budget=None, **settings):
+    # Of a second fold too, whose rows come after those of the first.
+    y, weights = data.y_validation, data.sample_weight_validation
     metric = ClassificationMetric(
-        None, np.arange(3), data.y_validation, None, data.sample_weight_validation
+        None,
+        np.arange(3),
+        np.concatenate([y, 2 - y]),
+        None,
+        None if weights is None else np.concatenate([weights, weights]),
     )
     return Supernet(
         data,
@@ -317,7 +323,9 @@ def test_trained_with_one_architecture_it_is_that_child(architecture, solver):
 def test_rewards_are_those_of_the_slices():
     supernet = _make_supernet()
     supernet.train(_gates(DEEP, NARROW))
-    metric = supernet._metric
+    metric = ClassificationMetric(
+        None, np.arange(3), DATA.y_validation, None, DATA.sample_weight_validation
+    )
     found = supernet.rewards([DEEP, NARROW])
     for architecture, reward in zip([DEEP, NARROW], found, strict=True):
         child = StackedMLP([architecture], N_FEATURES, 3, dropout=[0.5], device=CPU)

@@ -24,13 +24,13 @@ class SupernetOptimizer:
     weights : SupernetWeights
         What is moved.
     settings : OptimizerSettings
-        L-BFGS, which takes all rows at once, has no place here: AdamW stands in.
+        Of a solver that steps from batch to batch.
     """
 
     def __init__(self, weights: SupernetWeights, settings: OptimizerSettings) -> None:
         self._weights, self._settings = weights, settings
         self._is_sgd = settings.solver == "sgd"
-        self._decouples = settings.solver in ("adamw", "lbfgs")
+        self._decouples = settings.solver == "adamw"
         n_moments = 1 if self._is_sgd else 2
         self._moments = [
             weights.views(torch.zeros_like(weights.parameters))

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from sknas._budget import Budget
 from sknas._device import single_thread
-from sknas._engine.grouping import cost_model
+from sknas._engine.grouping import CPU
 from sknas._engine.jobs import TrainingData, TrainingSettings
 from sknas._engine.sparse import SparseBatch
 from sknas._engine.supernet.network import SupernetWeights
@@ -70,7 +70,8 @@ class Supernet:
     n_epochs : int
         Of the learning rate's schedule: how often `train` is going to be called.
     metric : ValidationMetric
-        Of the validation rows of ``data``.
+        Of rows of which the first are the validation rows of ``data``: where there are
+        several folds, ``data`` is the first one.
     budget : Budget, default=unlimited
         When it is at its end, `train` is too.
 
@@ -81,7 +82,8 @@ class Supernet:
     n_batches, n_validation_batches : int
         How many batches the rows to train on and to validate on have.
     cost : float
-        Of all that was computed, in microseconds of the model of `CostModel`.
+        Of all that was computed, in microseconds by the model of a CPU: the same on
+        every machine.
     is_over : bool
         Whether the budget ended a training.
     """
@@ -104,8 +106,11 @@ class Supernet:
                 "A supernet must have validation rows, on which its slices are "
                 "compared. Got none instead."
             )
+        if not settings.is_stochastic:
+            # All rows are one batch of L-BFGS, but not of what stands in for it.
+            settings = replace(settings, solver="adamw")
         self.space, self.cost, self.is_over = space, 0.0, False
-        self._settings, self._metric, self._budget = settings, metric, budget
+        self._settings, self._budget = settings, budget
         self._device, self._output = device, data.output
         self._rows = TrainingRows(data, [settings.label_smoothing], device)
         self._n_rows = data.n_rows
@@ -117,6 +122,7 @@ class Supernet:
         )
         self._validation_rows = TrainingRows(validation, [0.0], device)
         self._n_validation_rows = validation.n_rows
+        self._metric = metric.restrict(np.arange(validation.n_rows))
         seeds = np.random.SeedSequence(seed).generate_state(3).tolist()
         self._weights = SupernetWeights(
             space, data.X.shape[1], data.output.n_outputs, device=device
@@ -125,11 +131,7 @@ class Supernet:
         # The order of the rows comes from the CPU: the same on every device.
         self._order = torch.Generator("cpu").manual_seed(seeds[1])
         self._dropout = torch.Generator(device).manual_seed(seeds[2])
-        # L-BFGS takes all rows at once, and the solver that stands in for it does not.
-        stepping = settings
-        if not settings.is_stochastic:
-            stepping = replace(settings, solver="adamw")
-        self._batch_size = stepping.n_batch_rows(self._n_rows)
+        self._batch_size = settings.n_batch_rows(self._n_rows)
         self._training_batches = self._draw(self._n_rows).split(self._batch_size)
         self.n_batches = len(self._training_batches)
         # Of nearly equal size, so that none is a small one.
@@ -140,7 +142,8 @@ class Supernet:
         whole = settings.whole(n_epochs, n_epochs).optimizer
         self._optimizer = SupernetOptimizer(self._weights, whole)
         self._schedule = Schedule(whole, self.n_batches)
-        self._cost_model = cost_model(device)
+        # That of the last step, which may not have been the schedule's.
+        self._rate = settings.learning_rate_init
         self._density = data.density
         # By hidden widths, number of activations and number of rows.
         self._step_costs: dict[tuple[tuple[int, ...], int, int], float] = {}
@@ -197,14 +200,18 @@ class Supernet:
             of_batch = passes[number % len(passes)]
             loss = self._differentiate(of_batch, self._rows, positions)
             losses += loss * len(positions)
-            rate = self._rate() if learning_rate is None else learning_rate
-            self._optimizer.step(of_batch.blocks, rate, len(positions), unit_penalty)
+            self._rate = (
+                self._scheduled_rate() if learning_rate is None else learning_rate
+            )
+            self._optimizer.step(
+                of_batch.blocks, self._rate, len(positions), unit_penalty
+            )
             self._schedule.advance(1.0)
             self._charge(of_batch, len(positions))
             n_seen += len(positions)
         return losses.item() / n_seen if n_seen else math.nan
 
-    def _rate(self) -> float:
+    def _scheduled_rate(self) -> float:
         """Return the learning rate of the next step."""
         rate = self._settings.learning_rate_init
         if self._settings.learning_rate != "cosine":
@@ -347,7 +354,7 @@ class Supernet:
             Of ``unrolled``; None is that of the same number, modulo theirs.
         unrolled : bool, default=False
             Whether the loss is that after a step of the weights on a training batch,
-            along their gradient at the learning rate of the schedule.
+            along their gradient, at the learning rate of the last step.
 
         Returns
         -------
@@ -371,9 +378,7 @@ class Supernet:
         def of_training() -> Gates:
             return differentiate(self._rows, self._training_batches[number])
 
-        return unrolled_gradients(
-            self._weights, of_training, of_validation, self._rate()
-        )
+        return unrolled_gradients(self._weights, of_training, of_validation, self._rate)
 
     def extract(self, architecture: Architecture) -> list[Weights]:
         """Copy an architecture's weights out, as a child inherits them.
@@ -409,7 +414,7 @@ class Supernet:
         """Return the cost of a step with hidden layers of some widths."""
         # The model does not look at the activation of a layer, but counts one.
         architecture = Architecture(*((width, "identity") for width in widths))
-        cost = self._cost_model.cost(
+        cost = CPU.cost(
             [architecture],
             n_rows=n_rows,
             n_features=self._weights.n_features,
@@ -417,4 +422,4 @@ class Supernet:
             density=self._density,
         )
         n_further = (n_activations - len(widths)) * sum(widths) / len(widths)
-        return cost + self._cost_model.kilounit * n_rows * n_further / 1e3
+        return cost + CPU.kilounit * n_rows * n_further / 1e3
