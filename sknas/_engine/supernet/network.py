@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -15,6 +16,28 @@ from sknas._typing import Weights
 
 # A layer's view of the flat buffer begins on a cache line.
 _ALIGNMENT = 16
+
+
+class Block(NamedTuple):
+    """The first inputs and the first units of a layer: what is computed with."""
+
+    layer: int
+    n_in: int
+    n_out: int
+
+
+class BlockViews(NamedTuple):
+    """A block of the layers' tensors and of their gradients, and both without a bias.
+
+    The first row of ``parameters`` is the bias.
+    """
+
+    parameters: Tensor
+    gradients: Tensor
+    bias: Tensor
+    weights: Tensor
+    bias_gradient: Tensor
+    weights_gradient: Tensor
 
 
 class SupernetWeights:
@@ -74,6 +97,8 @@ class SupernetWeights:
         self.gradients = torch.zeros_like(self.parameters)
         self.layers = self.views(self.parameters)
         self.layer_gradients = self.views(self.gradients)
+        # A view costs a microsecond, and a step needs many of the same ones.
+        self._blocks: dict[Block, BlockViews] = {}
 
     def views(self, flat: Tensor) -> list[Tensor]:
         """View a buffer of the form of ``parameters`` as its layers."""
@@ -81,6 +106,18 @@ class SupernetWeights:
             flat[start : start + a * b].view(a, b)
             for start, (a, b) in zip(self._offsets, self._shapes, strict=False)
         ]
+
+    def block(self, block: Block) -> BlockViews:
+        """View a block of a layer and of its gradient."""
+        if block not in self._blocks:
+            part = slice(0, 1 + block.n_in), slice(0, block.n_out)
+            both = [
+                layers[block.layer][part]
+                for layers in (self.layers, self.layer_gradients)
+            ]
+            apart = [view for whole in both for view in (whole[0], whole[1:])]
+            self._blocks[block] = BlockViews(*both, *apart)
+        return self._blocks[block]
 
     def initialize(self, seed: int) -> None:
         """Draw all weights; biases are zero.

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from sknas._engine.jobs import OptimizerSettings
-from sknas._engine.supernet.network import SupernetWeights
-from sknas._engine.supernet.passes import Block
+from sknas._engine.supernet.network import Block, BlockViews, SupernetWeights
 
 
 class SupernetOptimizer:
@@ -36,6 +36,8 @@ class SupernetOptimizer:
             weights.views(torch.zeros_like(weights.parameters))
             for _ in range(n_moments)
         ]
+        # Views of these, by their blocks.
+        self._blocks: dict[Block, list[Tensor]] = {}
         # Each layer counts its own, as a position is not in all architectures.
         self._n_steps = [
             torch.zeros((), dtype=torch.float32, device=weights.parameters.device)
@@ -53,7 +55,7 @@ class SupernetOptimizer:
 
         Parameters
         ----------
-        blocks : sequence of (layer, n_in, n_out)
+        blocks : sequence of Block
             What a pass computed with.
         rate : float
             Learning rate.
@@ -63,29 +65,31 @@ class SupernetOptimizer:
             Strength of the penalty of hidden units.
         """
         decay = self._settings.weight_decay
-        for layer, n_in, n_out in blocks:
-            part = slice(0, 1 + n_in), slice(0, n_out)
-            parameters = self._weights.layers[layer][part]
-            gradients = self._weights.layer_gradients[layer][part]
-            moments = [moment[layer][part] for moment in self._moments]
-            if not decay:
-                pass
-            elif self._decouples:
-                parameters[1:].mul_(1 - rate * decay)
-            else:
-                gradients[1:].add_(parameters[1:], alpha=decay / n_rows)
+        for block in blocks:
+            views, moments = self._weights.block(block), self._moments_of(block)
+            if decay and self._decouples:
+                views.weights.mul_(1 - rate * decay)
+            elif decay:
+                views.weights_gradient.add_(views.weights, alpha=decay / n_rows)
             if self._is_sgd:
-                self._descend(parameters, gradients, moments[0], rate)
+                self._descend(views, moments[0], rate)
             else:
-                self._n_steps[layer].add_(1)
-                self._adapt(parameters, gradients, moments, layer, rate)
+                self._n_steps[block.layer].add_(1)
+                self._adapt(views, moments, block.layer, rate)
         if unit_penalty:
             self._penalize(blocks, rate * unit_penalty)
 
-    def _descend(
-        self, parameters: Tensor, gradients: Tensor, velocity: Tensor, rate: float
-    ) -> None:
+    def _moments_of(self, block: Block) -> list[Tensor]:
+        if block not in self._blocks:
+            part = slice(0, 1 + block.n_in), slice(0, block.n_out)
+            self._blocks[block] = [
+                of_all[block.layer][part] for of_all in self._moments
+            ]
+        return self._blocks[block]
+
+    def _descend(self, views: BlockViews, velocity: Tensor, rate: float) -> None:
         momentum = self._settings.momentum
+        parameters, gradients = views.parameters, views.gradients
         gradients.mul_(rate)
         velocity.mul_(momentum).sub_(gradients)
         if self._settings.nesterovs_momentum:
@@ -94,20 +98,15 @@ class SupernetOptimizer:
             parameters.add_(velocity)
 
     def _adapt(
-        self,
-        parameters: Tensor,
-        gradients: Tensor,
-        moments: Sequence[Tensor],
-        layer: int,
-        rate: float,
+        self, views: BlockViews, moments: Sequence[Tensor], layer: int, rate: float
     ) -> None:
-        moved = [parameters, *moments]
+        moved = [views.parameters, *moments]
         # The fused call takes whole buffers: of a narrow block, copies.
         whole = [tensor.contiguous() for tensor in moved]
         settings = self._settings
         torch._fused_adam_(
             [whole[0]],
-            [gradients.contiguous()],
+            [views.gradients.contiguous()],
             [whole[1]],
             [whole[2]],
             [],
@@ -130,16 +129,12 @@ class SupernetOptimizer:
         The proximal step of a sum of their norms, each times the parameters that the
         unit costs, relative to the mean.
         """
-        followers = blocks[1:]
-        costs = [
-            1 + n_in + after[2]
-            for (_, n_in, _), after in zip(blocks, followers, strict=False)
-        ]
-        n_units = [n_out for _, _, n_out in blocks[:-1]]
-        total = sum(c * n for c, n in zip(costs, n_units, strict=True))
-        mean = total / sum(n_units)
-        for (layer, n_in, n_out), cost in zip(blocks, costs, strict=False):
-            units = self._weights.layers[layer][: 1 + n_in, :n_out]
+        hidden = blocks[:-1]
+        costs = [1 + b.n_in + after.n_out for b, after in itertools.pairwise(blocks)]
+        n_units = [block.n_out for block in hidden]
+        mean = sum(c * n for c, n in zip(costs, n_units, strict=True)) / sum(n_units)
+        for block, cost in zip(hidden, costs, strict=True):
+            units = self._weights.block(block).parameters
             norms = torch.linalg.vector_norm(units, dim=0)
             lengths = (norms - strength * cost / mean).clamp_min_(0)
             # 0 / 0 is a unit that is gone already.

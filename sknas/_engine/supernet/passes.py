@@ -14,11 +14,8 @@ from torch import Tensor
 
 from sknas._engine.layers import ACTIVATIONS
 from sknas._engine.sparse import SparseBatch
-from sknas._engine.supernet.network import SupernetWeights
+from sknas._engine.supernet.network import Block, SupernetWeights
 from sknas._space import Gates
-
-#: Position of a layer, and how many of its inputs and of its units are computed with.
-Block = tuple[int, int, int]
 
 
 class SupernetPass:
@@ -39,7 +36,7 @@ class SupernetPass:
 
     Attributes
     ----------
-    blocks : list of (layer, n_in, n_out)
+    blocks : list of Block
         The parts of the layers that are computed with.
     """
 
@@ -52,7 +49,7 @@ class SupernetPass:
         dropout: float = 0.0,
         generator: torch.Generator | None = None,
     ) -> None:
-        self._weights, self._gates = weights, gates
+        self._gates = gates
         self._wants_gates = wants_gates
         self._positions: list[_Position] = []
         self.blocks: list[Block] = []
@@ -73,9 +70,10 @@ class SupernetPass:
                 generator=generator,
             )
             self._positions.append(position)
-            self.blocks.append((layer, n_in, position.n_units))
+            self.blocks.append(position.block)
             n_in = max(n_in, position.n_units) if skip else position.n_units
-        self.blocks.append((weights.n_layers, n_in, weights.n_outputs))
+        self.blocks.append(Block(weights.n_layers, n_in, weights.n_outputs))
+        self._output = weights.block(self.blocks[-1])
 
     @property
     def hidden_widths(self) -> tuple[int, ...]:
@@ -105,8 +103,8 @@ class SupernetPass:
         for position in others:
             hidden = position.forward(hidden)
         self._last = hidden
-        bias, matrix = _bias_and_weights(self._weights.layers[-1], hidden.shape[1])
-        return torch.addmm(bias[:, None], matrix.T, hidden.T)[None]
+        bias, weights = self._output.bias, self._output.weights
+        return torch.addmm(bias[:, None], weights.T, hidden.T)[None]
 
     def backward(self, gradient: Tensor) -> None:
         """Fill the gradients of the blocks, after `forward`.
@@ -116,13 +114,10 @@ class SupernetPass:
         gradient : Tensor of shape (1, n_outputs, n_rows)
             Of the loss with respect to the logits.
         """
-        n_in = self._last.shape[1]
-        _, matrix = _bias_and_weights(self._weights.layers[-1], n_in)
-        to_bias, to_weights = _bias_and_weights(self._weights.layer_gradients[-1], n_in)
         of_logits = gradient[0]
-        torch.sum(of_logits, 1, out=to_bias)
-        torch.mm(self._last.T, of_logits.T, out=to_weights)
-        of_hidden = torch.mm(of_logits.T, matrix.T)
+        torch.sum(of_logits, 1, out=self._output.bias_gradient)
+        torch.mm(self._last.T, of_logits.T, out=self._output.weights_gradient)
+        of_hidden = torch.mm(of_logits.T, self._output.weights.T)
         for position in reversed(self._positions):
             of_hidden = position.backward(of_hidden)
 
@@ -166,24 +161,26 @@ class _Position:
         ]
         # With one open activation nothing is mixed, and its buffer is overwritten.
         self._is_single = not wants_gates and [g for _, g in self._activations] == [1]
-        self._layer = weights.layers[layer]
-        self._gradients = weights.layer_gradients[layer]
         self._last_units = weights.last_units
-        self.n_units, self._scale = self._open_units(weights.widths, gates.width[layer])
+        self.n_units, scale = self._open_units(weights.widths, gates.width[layer])
+        self.block = Block(layer, n_in, self.n_units)
+        self._views = weights.block(self.block)
+        self._scale = None if scale is None else self._views.bias.new_tensor(scale)
         self._kept: Tensor | None = None
 
     def _open_units(
         self, widths: tuple[int, ...], opened: np.ndarray
-    ) -> tuple[int, Tensor | None]:
+    ) -> tuple[int, np.ndarray | None]:
         """Return how many units are computed, and the factor of each unless 1."""
-        n_open = len(opened) if self._wants_gates else 1 + np.flatnonzero(opened)[-1]
+        n_open = len(opened)
+        if not self._wants_gates:
+            n_open = 1 + int(np.flatnonzero(opened)[-1])
+            if opened[n_open - 1] == 1 == opened.sum():
+                return widths[n_open - 1], None
         # Units of the narrowest width are in all masks, the last ones in one.
         shares = np.cumsum(opened[:n_open][::-1])[::-1]
-        n_units = widths[n_open - 1]
-        if (shares == 1).all():
-            return n_units, None
         counts = np.diff(widths[:n_open], prepend=0)
-        return n_units, self._layer.new_tensor(np.repeat(shares, counts))
+        return widths[n_open - 1], np.repeat(shares, counts)
 
     @property
     def n_activations(self) -> int:
@@ -246,30 +243,27 @@ class _Position:
         self._multiply_transposed(of_z)
         if self._is_first:
             return of_z
-        _, matrix = _bias_and_weights(self._layer, n_in, n_units)
-        of_input = torch.mm(of_z, matrix.T)
+        of_input = torch.mm(of_z, self._views.weights.T)
         return of_input if passed is None else of_input.add_(passed)
 
     def _multiply(self) -> Tensor:
         """Return pre-activations."""
-        bias, matrix = _bias_and_weights(self._layer, self._n_in, self.n_units)
+        bias, weights = self._views.bias, self._views.weights
         if isinstance(self._input, Tensor):
-            return torch.addmm(bias, self._input, matrix)
+            return torch.addmm(bias, self._input, weights)
         z = bias.new_empty((self._input.n_rows, self.n_units))
         # It takes weights of several networks, along a leading axis.
-        self._input.multiply(matrix[None], bias[None, None], out=z[None])
+        self._input.multiply(weights[None], bias[None, None], out=z[None])
         return z
 
     def _multiply_transposed(self, of_z: Tensor) -> None:
         """Fill the gradients of weights and bias."""
-        to_bias, to_weights = _bias_and_weights(
-            self._gradients, self._n_in, self.n_units
-        )
-        torch.sum(of_z, 0, out=to_bias)
+        of_weights = self._views.weights_gradient
+        torch.sum(of_z, 0, out=self._views.bias_gradient)
         if isinstance(self._input, Tensor):
-            torch.mm(self._input.T, of_z, out=to_weights)
+            torch.mm(self._input.T, of_z, out=of_weights)
         else:
-            self._input.multiply_transposed(of_z[None], out=to_weights[None])
+            self._input.multiply_transposed(of_z[None], out=of_weights[None])
 
     def _of_skip(self, gradient: Tensor) -> Tensor:
         if not isinstance(self._input, Tensor) or self._is_first:
@@ -294,13 +288,6 @@ class _Position:
         if self._wants_gates:
             self.activation_gradient = torch.stack(of_gates)
         return of_z
-
-
-def _bias_and_weights(
-    layer: Tensor, n_in: int, n_out: int | None = None
-) -> tuple[Tensor, Tensor]:
-    """View a part of a layer."""
-    return layer[0, :n_out], layer[1 : 1 + n_in, :n_out]
 
 
 def _float64(tensor: Tensor) -> np.ndarray:

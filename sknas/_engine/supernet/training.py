@@ -198,17 +198,16 @@ class Supernet:
                 self.is_over = True
                 break
             of_batch = passes[number % len(passes)]
+            n_rows = positions.shape[0]
             loss = self._differentiate(of_batch, self._rows, positions)
-            losses += loss * len(positions)
+            losses.add_(loss, alpha=n_rows)
             self._rate = (
                 self._scheduled_rate() if learning_rate is None else learning_rate
             )
-            self._optimizer.step(
-                of_batch.blocks, self._rate, len(positions), unit_penalty
-            )
+            self._optimizer.step(of_batch.blocks, self._rate, n_rows, unit_penalty)
             self._schedule.advance(1.0)
-            self._charge(of_batch, len(positions))
-            n_seen += len(positions)
+            self._charge(of_batch, n_rows)
+            n_seen += n_rows
         return losses.item() / n_seen if n_seen else math.nan
 
     def _scheduled_rate(self) -> float:
@@ -238,16 +237,17 @@ class Supernet:
             weights = rows.weights[positions]
             gradient.mul_(weights)
             loss.mul_(weights)
-        return loss.sum() / len(positions), gradient.mul_(1 / len(positions))
+        share = 1 / positions.shape[0]
+        return loss.sum().mul_(share), gradient.mul_(share)
 
     def _take(self, rows: TrainingRows, positions: Tensor) -> Tensor | SparseBatch:
         """Return the rows at some positions."""
         X: Tensor | SparseBatch
+        n_rows = positions.shape[0]
         if rows.multiplies_sparse:
-            X = SparseBatch(len(positions))
+            X = SparseBatch(n_rows)
         else:
-            shape = len(positions), self._weights.n_features
-            X = self._weights.parameters.new_empty(shape)
+            X = self._weights.parameters.new_empty((n_rows, self._weights.n_features))
         rows.copy_to(X, positions)
         return X
 
