@@ -1,0 +1,269 @@
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+
+from sknas import Architecture
+from sknas._engine.batch import Batch
+from sknas._engine.network import StackedMLP
+from sknas._space import ACTIVATIONS
+from sknas._tasks.outputs import (
+    IdentityOutput,
+    MultilabelOutput,
+    PoissonOutput,
+    SigmoidOutput,
+    SoftmaxOutput,
+)
+
+CPU = torch.device("cpu")
+N_FEATURES, N_ROWS = 5, 7
+FUNCTIONS = {
+    "relu": torch.relu,
+    "elu": functional.elu,
+    "tanh": torch.tanh,
+    "sigmoid": torch.sigmoid,
+    "identity": lambda z: z,
+}
+OUTPUTS = {
+    "binary": SigmoidOutput(),
+    "three classes": SoftmaxOutput(3),
+    "labels": MultilabelOutput(3),
+    "numbers": IdentityOutput(2),
+    "counts": PoissonOutput(2),
+}
+
+
+def _stack_of(*layers_of_children):
+    return [Architecture(*layers) for layers in layers_of_children]
+
+
+def _children(activation):
+    """Both kinds of skip connections and none, with dropout, of unequal widths."""
+    layer = (6, activation)
+    return _stack_of(
+        [layer, layer, "skip", layer, "dropout", "skip", (9, "tanh"), "skip"],
+        [layer, (8, "sigmoid"), "dropout", (8, activation), (8, "relu"), "skip"],
+        [(11, "tanh"), (4, activation), "dropout", "skip", (4, "tanh"), "skip", layer],
+        [layer, layer, "dropout", layer, layer],
+        [layer, layer, "skip", layer, "skip", layer, "dropout", "skip"],
+    )
+
+
+def _make_network(architectures, n_outputs, seeds=None, dropout=0.4, **settings):
+    network = StackedMLP(
+        architectures,
+        N_FEATURES,
+        n_outputs,
+        dropout=[dropout] * len(architectures),
+        device=CPU,
+        **settings,
+    )
+    for child in range(len(architectures)):
+        network.initialize(child, child if seeds is None else seeds[child])
+    return network
+
+
+def _to_double(network):
+    """Give a network 64 bits: to compare with autograd."""
+    network.parameters = network.parameters.double()
+    network.gradients = network.gradients.double()
+    network.weights, network.biases = network.views(network.parameters)
+    network.projections = network.projection_views(network.parameters)
+    return network
+
+
+def _make_batch(output, n_rows=N_ROWS):
+    generator = torch.Generator().manual_seed(1)
+    X = torch.randn((n_rows, N_FEATURES), generator=generator)
+    targets = torch.rand((1, output.n_outputs, n_rows), generator=generator)
+    if isinstance(output, SoftmaxOutput):
+        targets /= targets.sum(dim=1, keepdim=True)
+    return X, targets
+
+
+def _step(network, output, X, targets, batch=None):
+    """Fill the network's gradients; return the children's losses."""
+    batch = Batch(network, len(X)) if batch is None else batch
+    batch.X.copy_(X)
+    logits = batch.forward()
+    loss = torch.zeros_like(logits)
+    batch.backward(output.add_loss(logits, targets, loss))
+    return loss.sum((1, 2))
+
+
+def _autograd(network, output, X, targets, masks):
+    """Compute gradients again, child by child, with nothing of the network's."""
+    gradients = []
+    for child, architecture in enumerate(network.architectures):
+        arrays = network.extract(child)
+        leaves = [
+            [torch.tensor(array, requires_grad=True) for array in pair]
+            for pair in arrays
+        ]
+        depth = len(architecture.dense_layers)
+        projections = iter(leaves[depth + 1 :])
+        hidden = X
+        for layer, (width, name) in enumerate(architecture.dense_layers):
+            weights, bias = leaves[layer]
+            before, hidden = hidden, FUNCTIONS[name](hidden @ weights + bias)
+            if architecture.dropout_after[layer]:
+                hidden = hidden * masks[layer][child, :, :width]
+            if architecture.skip_after[layer]:
+                is_equal = before.shape[1] == width
+                hidden = hidden + (
+                    before if is_equal else before @ next(projections)[0]
+                )
+        assert next(projections, None) is None
+        weights, bias = leaves[depth]
+        logits = (hidden @ weights + bias).T[None]
+        # The gradient of the logits is tested elsewhere.
+        of_logits = output.add_loss(
+            logits.detach().clone(), targets, torch.zeros_like(logits)
+        )
+        logits.backward(of_logits)
+        gradients.append([tensor.grad for pair in leaves for tensor in pair])
+    return gradients
+
+
+@pytest.mark.parametrize("output", OUTPUTS.values(), ids=OUTPUTS)
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_gradients_agree_with_autograd(activation, output):
+    network = _make_network(_children(activation), output.n_outputs)
+    network = _to_double(network)
+    X, targets = (tensor.double() for tensor in _make_batch(output))
+    batch = Batch(network, len(X))
+    _step(network, output, X, targets, batch)
+    masks = [batch.masks[layer] for layer in range(4)]
+    expected = _autograd(network, output, X, targets, masks)
+    for child, of_child in enumerate(expected):
+        computed = [
+            a for pair in network.extract(child, network.gradients) for a in pair
+        ]
+        for array, tensor in zip(computed, of_child, strict=True):
+            if tensor is not None:  # the biases of projections are empty
+                np.testing.assert_allclose(array, tensor, rtol=1e-8, atol=1e-10)
+
+
+def test_logits_agree_with_the_pass_of_training():
+    architectures = _children("elu")
+    network = _make_network(architectures, 3, dropout=0.0)
+    X, _ = _make_batch(SoftmaxOutput(3))
+    batch = Batch(network, len(X))
+    batch.X.copy_(X)
+    assert torch.equal(batch.forward(), network.logits(X))
+
+
+def test_a_forward_pass_agrees_with_a_worked_example():
+    architecture = Architecture((1, "relu"), (1, "tanh"), "skip", (2, "relu"), "skip")
+    network = StackedMLP([architecture], 1, 1, dropout=[0.0], device=CPU)
+    for weights, values in zip(network.weights, (1, 0, 1, [1, 1]), strict=True):
+        weights[0] = torch.tensor(values).view(-1, 1) if weights.shape[2] == 1 else 1
+    network.projections[2][0] = torch.tensor([[10.0, 100.0]])
+    # relu(3) = 3; tanh(0) + 3 = 3; relu(3) + 3 (10, 100) = (33, 303); their sum.
+    assert network.logits(torch.tensor([[3.0]])).item() == 336
+
+
+@pytest.mark.parametrize("activation", ["relu", "sigmoid"])
+def test_stacked_children_equal_those_one_by_one(activation):
+    output = SoftmaxOutput(3)
+    X, targets = _make_batch(output)
+    architectures = _children(activation)
+    stacked = _make_network(architectures, 3)
+    for _ in range(2):  # two steps have masks of their own
+        losses = _step(stacked, output, X, targets)
+    logits = stacked.logits(X)
+    for child, architecture in enumerate(architectures):
+        single = _make_network([architecture], 3, seeds=[child])
+        for _ in range(2):
+            loss = _step(single, output, X, targets)
+        torch.testing.assert_close(losses[child : child + 1], loss)
+        torch.testing.assert_close(logits[child : child + 1], single.logits(X))
+        pairs = zip(stacked.extract(child), single.extract(0), strict=True)
+        for ours, theirs in itertools.chain.from_iterable(
+            zip(pair, other, strict=True) for pair, other in pairs
+        ):
+            np.testing.assert_array_equal(ours, theirs)
+        of_stack = stacked.extract(child, stacked.gradients)
+        for pair, other in zip(
+            of_stack, single.extract(0, single.gradients), strict=True
+        ):
+            np.testing.assert_allclose(pair[0], other[0], rtol=1e-4, atol=1e-6)
+
+
+def test_padding_has_no_gradient_and_the_count_of_parameters_is_right():
+    network = _make_network(_children("sigmoid"), 3)
+    output = SoftmaxOutput(3)
+    _step(network, output, *_make_batch(output))
+    inside = torch.zeros_like(network.parameters)
+    for child, architecture in enumerate(network.architectures):
+        arrays = network.extract(child)
+        ones = [tuple(np.ones_like(array) for array in pair) for pair in arrays]
+        network.insert(child, ones, inside)
+        n_parameters = sum(array.size for pair in arrays for array in pair)
+        assert n_parameters == architecture.n_parameters(N_FEATURES, 3)
+        assert n_parameters == inside[child].sum()
+    assert not network.gradients[inside == 0].any()
+    # All weights decay, those of projections too, and no bias does.
+    network.decayed.zero_()
+    assert not any(weights.any() for weights in network.projections.values())
+
+
+def test_a_selection_goes_on_where_the_stack_was():
+    network, output = _make_network(_children("elu"), 3), SoftmaxOutput(3)
+    X, targets = _make_batch(output)
+    _step(network, output, X, targets)
+    kept = torch.tensor([2, 3])
+    selected = network.select(kept)
+    assert list(selected.projections) == [1]
+    losses = _step(network, output, X, targets)
+    torch.testing.assert_close(_step(selected, output, X, targets), losses[kept])
+    for position, child in enumerate(kept.tolist()):
+        for pair, other in zip(
+            selected.extract(position), network.extract(child), strict=True
+        ):
+            np.testing.assert_array_equal(pair[0], other[0])
+    without = network.select(torch.tensor([3]))
+    assert without.projections == {}
+
+
+def test_layers_in_bfloat16_compute_nearly_the_same():
+    architecture = Architecture(
+        (64, "tanh"),
+        (1024, "relu"),
+        "skip",
+        (64, "elu"),
+        "dropout",
+        "skip",
+        (64, "tanh"),
+        "skip",
+    )
+    output = SoftmaxOutput(3)
+    X, targets = _make_batch(output, n_rows=32)
+    exact = _make_network([architecture], 3)
+    rounded = _make_network([architecture], 3, bfloat16=True)
+    assert rounded.bfloat16_layers == [1, 2]
+    losses = [_step(each, output, X, targets) for each in (exact, rounded)]
+    torch.testing.assert_close(losses[1], losses[0], rtol=2e-2, atol=0)
+    cosine = functional.cosine_similarity(rounded.gradients, exact.gradients)
+    assert cosine.item() > 0.999
+    assert not torch.equal(rounded.gradients, exact.gradients)
+
+
+def test_drawing_projections_does_not_shift_other_draws():
+    plain = Architecture((8, "tanh"), (6, "relu"))
+    with_skip = Architecture((8, "tanh"), (6, "relu"), "skip")
+    first, second = (_make_network([each], 3) for each in (plain, with_skip))
+    for ours, theirs in zip(first.weights, second.weights, strict=True):
+        assert torch.equal(ours, theirs)
+    assert second.projections[1].abs().max() <= np.sqrt(6 / 14)
+    # An identity draws nothing, and so leaves the dropout as it was.
+    equal = (
+        _make_network([each], 3)
+        for each in _stack_of(
+            [(8, "tanh"), (8, "relu")], [(8, "tanh"), (8, "relu"), "skip"]
+        )
+    )
+    seeds = [network.dropout_seeds.item() for network in equal]
+    assert seeds[0] == seeds[1]
