@@ -1,4 +1,6 @@
+import dataclasses
 import itertools
+import pickle
 
 import numpy as np
 import pytest
@@ -7,7 +9,10 @@ from torch.nn import functional
 
 from sknas import Architecture
 from sknas._engine.batch import Batch
+from sknas._engine.jobs import TrainingData, TrainingJob, TrainingSettings
 from sknas._engine.network import StackedMLP
+from sknas._engine.training.stack import train_stack
+from sknas._model.ensemble import FittedEnsemble, Member
 from sknas._space import ACTIVATIONS
 from sknas._tasks.outputs import (
     IdentityOutput,
@@ -267,3 +272,103 @@ def test_drawing_projections_does_not_shift_other_draws():
     )
     seeds = [network.dropout_seeds.item() for network in equal]
     assert seeds[0] == seeds[1]
+
+
+SETTINGS = TrainingSettings(
+    max_iter=4,
+    batch_size=16,
+    learning_rate_init=0.01,
+    learning_rate="constant",
+    solver="adamw",
+    alpha="auto",
+    label_smoothing=0.0,
+    dropout=0.2,
+    n_iter_no_change=None,
+    auto_decay=0.3,
+    shuffle=False,
+    keeps_state=True,
+)
+
+
+def _make_data():
+    generator = np.random.default_rng(0)
+    X = generator.normal(size=(120, N_FEATURES)).astype(np.float32)
+    y = (X[:, 0] * X[:, 1] > 0).astype(np.int64) + (X[:, 2] > 1)
+    return TrainingData(X[:80], y[:80], SoftmaxOutput(3), X[80:], y[80:])
+
+
+def _train(jobs, **changes):
+    settings = dataclasses.replace(SETTINGS, **changes)
+    return train_stack(_make_data(), jobs, settings, 0, CPU)
+
+
+def _arrays(result):
+    of_state = [] if result.state is None else result.state.moments
+    return [
+        array for pairs in (result.weights, *of_state) for p in pairs for array in p
+    ]
+
+
+def _assert_same(first, second, **tolerance):
+    for ours, theirs in zip(_arrays(first), _arrays(second), strict=True):
+        np.testing.assert_allclose(ours, theirs, **tolerance)
+
+
+@pytest.mark.parametrize("solver", ["adamw", "sgd"])
+def test_children_of_equal_widths_are_trained_bit_by_bit_as_alone(solver):
+    layer = (8, "relu")
+    architectures = _stack_of(
+        [layer, layer, "skip", (16, "tanh"), "dropout", "skip"],
+        [layer, layer, "dropout", (16, "tanh"), "dropout"],
+        [layer, layer, "dropout", "skip", (16, "elu"), "skip"],
+    )
+    jobs = [TrainingJob(each, i) for i, each in enumerate(architectures)]
+    for stacked, job in zip(_train(jobs, solver=solver), jobs, strict=True):
+        (alone,) = _train([job], solver=solver)
+        _assert_same(stacked, alone, rtol=0, atol=0)
+        assert stacked.loss_curve == alone.loss_curve
+
+
+def test_a_training_goes_on_where_another_ended():
+    jobs = [TrainingJob(each, i) for i, each in enumerate(_children("tanh"))]
+    whole = _train(jobs, dropout=0.0)
+    first = pickle.loads(pickle.dumps(_train(jobs, max_iter=2, dropout=0.0)))
+    continued = [
+        dataclasses.replace(job, inherited=result.weights, state=result.state)
+        for job, result in zip(jobs, first, strict=True)
+    ]
+    for after, of_whole in zip(
+        _train(continued, max_iter=2, dropout=0.0), whole, strict=True
+    ):
+        _assert_same(after, of_whole, rtol=1e-4, atol=1e-5)
+
+
+def test_lbfgs_lowers_the_loss():
+    architecture = _children("tanh")[0]
+    (result,) = _train([TrainingJob(architecture, 0)], solver="lbfgs", max_iter=30)
+    assert not result.failed
+    assert result.loss_curve[-1] < 0.3 * result.loss_curve[0]
+    assert len(result.weights) == 4 + 1 + len(architecture.projections)
+
+
+def test_an_ensemble_predicts_what_the_network_does():
+    architecture = _children("relu")[2]
+    network = _make_network([architecture] * 2, 3)
+    members = [Member(architecture, network.extract(child)) for child in range(2)]
+    X, _ = _make_batch(SoftmaxOutput(3))
+    expected = torch.softmax(network.logits(X), dim=1).mean(dim=0).T
+    ensemble = pickle.loads(pickle.dumps(FittedEnsemble(members, "softmax")))
+    p = np.exp(ensemble.predict_log_proba(X.numpy()))
+    np.testing.assert_allclose(p, expected, rtol=1e-5)
+    for member, given in zip(ensemble.members, members, strict=True):
+        assert list(member.projections) == [1]
+        assert [coef.shape for coef in member.coefs] == [
+            (5, 11),
+            (11, 4),
+            (4, 4),
+            (4, 6),
+            (6, 3),
+        ]
+        for pair, other in zip(member.layers, given.layers, strict=True):
+            np.testing.assert_array_equal(pair[0], other[0])
+            np.testing.assert_array_equal(pair[1], other[1])
