@@ -7,12 +7,24 @@ import pytest
 import torch
 from torch.nn import functional
 
-from sknas import Architecture
+from sknas import (
+    Architecture,
+    BayesianStrategy,
+    EvolutionStrategy,
+    NASMLPClassifier,
+    NASMLPRegressor,
+    ProgressiveStrategy,
+    RandomStrategy,
+    ReinforceStrategy,
+    SearchSpace,
+)
 from sknas._engine.batch import Batch
 from sknas._engine.jobs import TrainingData, TrainingJob, TrainingSettings
 from sknas._engine.network import StackedMLP
 from sknas._engine.training.stack import train_stack
 from sknas._model.ensemble import FittedEnsemble, Member
+from sknas._search.strategies.progressive import ArchitectureFeatures
+from sknas._search.strategies.surrogate.distance import as_layers, distances_among
 from sknas._space import ACTIVATIONS
 from sknas._tasks.outputs import (
     IdentityOutput,
@@ -372,3 +384,99 @@ def test_an_ensemble_predicts_what_the_network_does():
         for pair, other in zip(member.layers, given.layers, strict=True):
             np.testing.assert_array_equal(pair[0], other[0])
             np.testing.assert_array_equal(pair[1], other[1])
+
+
+SPACE = SearchSpace((8, 16), ("relu", "tanh"), max_layers=6, skip=True)
+
+
+@pytest.mark.parametrize(
+    "strategy",
+    [
+        ReinforceStrategy(hidden_size=8, n_replays=0),
+        RandomStrategy(),
+        EvolutionStrategy(n_initial=4),
+        ProgressiveStrategy(),
+        BayesianStrategy(n_candidates=40),
+    ],
+    ids=lambda strategy: type(strategy).__name__,
+)
+def test_strategies_find_skip_connections_where_they_are_good(strategy):
+    strategy.setup(SPACE, random_state=0)
+    shares = []
+    for _ in range(6):
+        asked = strategy.ask(8)
+        assert all(architecture in SPACE for architecture in asked)
+        n_skips = [sum(architecture.skip_after) for architecture in asked]
+        strategy.tell(asked, [float(n) for n in n_skips])
+        shares.append(np.mean(np.array(n_skips) > 0))
+    assert max(shares) > 0
+    if not isinstance(strategy, (RandomStrategy, ReinforceStrategy)):
+        assert shares[-1] > 0.7
+
+
+def test_surrogates_tell_skip_connections_from_their_absence():
+    layer = (8, "relu")
+    architectures = _stack_of([layer, layer], [layer, layer, "skip"])
+    gaps = distances_among(as_layers(architectures))
+    assert (gaps[:, 0, 1] > 0).all()
+    features = ArchitectureFeatures(SPACE)
+    first, second = features([SPACE.encode(each)[:-1] for each in architectures])
+    assert not np.array_equal(first, second)
+
+
+@pytest.fixture
+def table():
+    data = _make_data()
+    return data.X, data.y
+
+
+LAYERS = ((16, "relu"), (16, "tanh"), "dropout", "skip", (8, "elu"), "skip")
+
+
+def test_one_architecture_is_fitted_exported_pickled_and_learns_on(table):
+    X, y = table
+    classifier = NASMLPClassifier.from_architecture(
+        LAYERS, max_iter=3, n_ensemble=2, n_splits=1, random_state=0
+    )
+    assert classifier.skip
+    classifier.partial_fit(X[:60], y[:60], classes=[0, 1, 2])
+    assert classifier.best_architecture_ == Architecture(*LAYERS)
+    assert [coef.shape[1] for coef in classifier.coefs_] == [16, 16, 8, 3]
+    assert len(classifier.intercepts_) == 4
+    assert classifier.n_layers_ == 5
+    before = classifier.ensemble_.members[0].projections[2]
+    assert before.shape == (16, 8)
+    classifier = pickle.loads(pickle.dumps(classifier)).partial_fit(X[60:], y[60:])
+    assert not np.array_equal(classifier.ensemble_.members[0].projections[2], before)
+    module = classifier.to_torch()
+    with torch.no_grad():
+        p = module(torch.from_numpy(X).double()).numpy()
+    np.testing.assert_allclose(p, classifier.predict_proba(X), atol=1e-9)
+    assert sum(
+        parameter.numel() for parameter in module.parameters()
+    ) == 2 * Architecture(*LAYERS).n_parameters(classifier.coefs_[0].shape[0], 3)
+
+
+def test_a_search_among_skip_connections_shares_weights_and_goes_on(fast, table):
+    X, y = table
+    settings = fast | {"weight_sharing": True, "refit": "fine-tune", "skip": True}
+    settings |= {"first_architecture": LAYERS[:4], "activations": ("relu", "tanh")}
+    settings |= {"search_strategy": "random", "n_architectures": 6}
+    regressor = NASMLPRegressor(**settings, warm_start=True).fit(X, y.astype(float))
+    tried = regressor.search_results_["architecture"]
+    assert sum(any(architecture.skip_after) for architecture in tried) > 1
+    regressor.fit(X, y.astype(float))
+    assert regressor.continued_on_ == "same rows"
+    assert np.isfinite(regressor.predict(X)).all()
+
+
+def test_without_the_parameter_there_are_none(fast, table):
+    X, y = table
+    assert NASMLPClassifier().skip is False
+    classifier = NASMLPClassifier(
+        **fast, first_architecture=[(8, "relu")] * 2 + ["skip"]
+    )
+    with pytest.raises(ValueError, match="'skip' only if skip=True"):
+        classifier.fit(X, y)
+    with pytest.raises(ValueError, match=r"'skip' parameter .* Got 2 instead"):
+        NASMLPClassifier(skip=2).fit(X, y)

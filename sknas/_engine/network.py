@@ -15,6 +15,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator, Sequence
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
@@ -30,6 +31,8 @@ from sknas._engine.sparse import SparseRows, first_layer
 from sknas._space import Architecture
 from sknas._typing import Weights
 
+# What neighbouring children have in common, and their positions.
+Run: TypeAlias = tuple[str, slice]
 # A flat buffer's views begin on cache lines: 16 floats of 4 bytes.
 _ALIGNMENT = 16
 # Rows passed forward at once when nothing is trained: bounds the memory.
@@ -113,16 +116,10 @@ class StackedMLP:
                 *(a.dropout_after for a in self.architectures), strict=True
             )
         ]
-        self.activation_runs = [
-            list(runs_of([name for _, name in column]))
-            for column in zip(
-                *(a.dense_layers for a in self.architectures), strict=True
-            )
-        ]
-        self._kinds = [
-            list(runs_of(column))
-            for column in zip(*map(_kinds_of_skips, self.architectures), strict=True)
-        ]
+        self.activation_runs = _runs_by_layer(
+            [[name for _, name in a.dense_layers] for a in self.architectures]
+        )
+        self._kinds = _runs_by_layer(list(map(_kinds_of_skips, self.architectures)))
         # Hidden layers around which a child has a projection.
         projected = {i for a in self.architectures for i in a.projections}
         self._projected = sorted(projected)
@@ -381,6 +378,11 @@ class StackedMLP:
             output_layer.forward()
             chunks.append(output_layer.logits)
         return torch.cat(chunks, dim=2)
+
+
+def _runs_by_layer(of_children: Sequence[Sequence[str]]) -> list[list[Run]]:
+    """Return for each hidden layer the stretches of children that are alike there."""
+    return [list(runs_of(column)) for column in zip(*of_children, strict=True)]
 
 
 def _kinds_of_skips(architecture: Architecture) -> list[str]:
