@@ -136,17 +136,20 @@ class StackedMLP:
         # All weights and no bias: what weight decay shrinks.
         self.decayed = self.parameters[:, : self._n_weights]
         self.decayed_gradients = self.gradients[:, : self._n_weights]
+        self.bfloat16_layers = self._large_layers() if bfloat16 else []
+        self.padding = self._make_padding()
+
+    def _large_layers(self) -> list[int]:
+        """Return the hidden layers that are worth multiplying in bfloat16."""
         # By the children's own widths: padding makes no child a large one.
-        self.bfloat16_layers = [
+        return [
             layer
             for layer in range(len(self._shapes) - 1)
-            if bfloat16
-            and all(
+            if all(
                 widths[layer] * widths[layer + 1] >= _BFLOAT16_WEIGHTS
                 for widths in self._child_widths
             )
         ]
-        self.padding = self._make_padding()
 
     def _layout(self) -> tuple[int, list[int], int]:
         """Place all weights before all biases, each at an aligned offset."""
