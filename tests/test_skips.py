@@ -410,8 +410,8 @@ def test_strategies_find_skip_connections_where_they_are_good(strategy):
         strategy.tell(asked, [float(n) for n in n_skips])
         shares.append(np.mean(np.array(n_skips) > 0))
     assert max(shares) > 0
-    if not isinstance(strategy, (RandomStrategy, ReinforceStrategy)):
-        assert shares[-1] > 0.7
+    if not isinstance(strategy, RandomStrategy):
+        assert shares[-1] > 0.5
 
 
 def test_surrogates_tell_skip_connections_from_their_absence():
