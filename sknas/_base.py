@@ -49,6 +49,7 @@ class BaseNASMLP(MLPParametersMixin):
         "activations": ["array-like"],
         "max_layers": [Interval(Integral, 2, None, closed="left")],
         "dropout": [Interval(Real, 0, 1, closed="left")],
+        "skip": ["boolean"],
         "search_strategy": [
             StrOptions(set(STRATEGIES)),
             HasMethods(["setup", "ask", "tell"]),
@@ -145,6 +146,7 @@ class BaseNASMLP(MLPParametersMixin):
                 "layer_widths": tuple(sorted({width for width, _ in dense_layers})),
                 "activations": tuple(sorted({name for _, name in dense_layers})),
                 "max_layers": len(architecture.layers) + 1,
+                "skip": any(architecture.skip_after),
                 "first_architecture": architecture,
                 "n_rounds": 1,
                 "n_architectures": 1,

@@ -39,11 +39,14 @@ class NASMLPClassifier(ClassPredictions):
         Activations a hidden layer may have, of ``'relu'``, ``'elu'``, ``'tanh'``,
         ``'sigmoid'``, for which ``'logistic'`` is accepted, and ``'identity'``.
     max_layers : int, default=7
-        Longest architecture in tokens: dense layers, dropouts and the output layer.
-        At least 2.
+        Longest architecture in tokens: dense layers, dropouts, skip connections and the
+        output layer. At least 2.
     dropout : float, default=0.2
         Fraction of units that a dropout layer drops in training, in [0, 1), rounded to
         1/256. 0 leaves dropout out of the space.
+    skip : bool, default=False
+        Whether residual connections are in the search space: ``'skip'`` adds what a
+        layer reads to what it gives. See :ref:`skip_connections`.
     search_strategy : str or object, default='reinforce'
         What proposes architectures. ``'reinforce'``, ``'random'``, ``'evolution'``,
         ``'progressive'`` and ``'bayesian'`` stand for `ReinforceStrategy`,
@@ -206,7 +209,7 @@ class NASMLPClassifier(ClassPredictions):
         Whether `predict` returns a sparse matrix: whether y of `fit` was one.
     ensemble_ : FittedEnsemble
         The networks that predict: ``ensemble_.members`` lists them, each with its
-        ``architecture``, ``coefs``, ``intercepts`` and ``weight``.
+        ``architecture``, ``coefs``, ``intercepts``, ``projections`` and ``weight``.
     coefs_ : list of ndarray of shape (n_in, n_out)
         Weights of each layer of the first member. ``coefs_[0]`` has one row for each
         column of the encoded table.
@@ -301,6 +304,7 @@ class NASMLPClassifier(ClassPredictions):
         activations: tuple[str, ...] = ("relu", "elu", "tanh", "sigmoid"),
         max_layers: int = 7,
         dropout: float = 0.2,
+        skip: bool = False,
         search_strategy: str | SearchStrategy = "reinforce",
         n_rounds: int = 5,
         n_architectures: int = 8,
@@ -336,6 +340,7 @@ class NASMLPClassifier(ClassPredictions):
         self.activations = activations
         self.max_layers = max_layers
         self.dropout = dropout
+        self.skip = skip
         self.search_strategy = search_strategy
         self.n_rounds = n_rounds
         self.n_architectures = n_architectures

@@ -44,9 +44,9 @@ class BayesianStrategy(SearchStrategy):
     The method of NASBOT [1]_, of which sections 2.2.4 and B.4 of the paper report. How
     far two architectures are from each other is what it costs to carry the layers of
     one to those of the other (optimal transport), layers that differ in their
-    activation, width, dropout or position at a higher price. Rewards of architectures
-    that are close to each other are correlated. Of the rewards only the ranks count.
-    This is ``search_strategy='bayesian'``.
+    activation, width, dropout, skip connection or position at a higher price. Rewards
+    of architectures that are close to each other are correlated. Of the rewards only
+    the ranks count. This is ``search_strategy='bayesian'``.
 
     Read more in the :ref:`user guide <own_strategy>`.
 

@@ -43,6 +43,7 @@ class LSTMController(nn.Module):
     """
 
     log_prior: Tensor
+    token_states: Tensor
 
     def __init__(
         self,
@@ -77,13 +78,12 @@ class LSTMController(nn.Module):
             "log_prior",
             torch.tensor(space.log_prior, dtype=torch.float32, device="cpu"),
         )
+        states = torch.tensor(space.token_states, device="cpu")
+        self.register_buffer("token_states", states)
 
     def _log_softmax(self, hidden: Tensor, step: int, previous: Tensor) -> Tensor:
         """Return log-probabilities of the next token, given the one before it."""
-        after_dropout = torch.zeros_like(previous)
-        if self.space.dropout_token is not None:
-            after_dropout = (previous == self.space.dropout_token).long()
-        prior = self.log_prior[step][after_dropout]
+        prior = self.log_prior[step][self.token_states[previous]]
         return torch.log_softmax(self.head(hidden) + prior, dim=-1)
 
     @torch.no_grad()
