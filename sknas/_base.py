@@ -60,6 +60,7 @@ class BaseNASMLP(MLPParametersMixin):
         "n_finalists": [Interval(Integral, 0, None, closed="left")],
         "n_ensemble": [Interval(Integral, 1, None, closed="left")],
         "first_architecture": [StrOptions({"auto"}), Architecture, tuple, list, None],
+        "max_parameters": [Interval(Integral, 1, None, closed="left"), None],
         "weight_sharing": ["boolean"],
         "solver": [SETTINGS["solver"]],
         "alpha": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],

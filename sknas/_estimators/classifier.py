@@ -75,6 +75,9 @@ class NASMLPClassifier(ClassPredictions):
         Trial 0, which the others have to beat by more than chance. ``'auto'`` is three
         layers of 256 rectified units with dropout, or the closest architecture that the
         space contains. With None the search begins with the strategy's proposals.
+    max_parameters : int or None, default=None
+        Most weights and biases of a network, with the columns of the encoded table.
+        See :ref:`small_networks`.
     weight_sharing : bool, default=False
         Whether children inherit the weights of earlier ones that had the same pair of
         adjacent layers (one-shot learning).
@@ -308,6 +311,7 @@ class NASMLPClassifier(ClassPredictions):
         n_finalists: int = 3,
         n_ensemble: int = 4,
         first_architecture: str | Architecture | tuple[Any, ...] | None = "auto",
+        max_parameters: int | None = None,
         weight_sharing: bool = False,
         solver: str = "adamw",
         alpha: float | str = "auto",
@@ -343,6 +347,7 @@ class NASMLPClassifier(ClassPredictions):
         self.n_finalists = n_finalists
         self.n_ensemble = n_ensemble
         self.first_architecture = first_architecture
+        self.max_parameters = max_parameters
         self.weight_sharing = weight_sharing
         self.solver = solver
         self.alpha = alpha

@@ -73,6 +73,9 @@ class NASMLPRegressor(NumberPredictions):
         Trial 0, which the others have to beat by more than chance. ``'auto'`` is three
         layers of 256 rectified units with dropout, or the closest architecture that the
         space contains. With None the search begins with the strategy's proposals.
+    max_parameters : int or None, default=None
+        Most weights and biases of a network, with the columns of the encoded table.
+        See :ref:`small_networks`.
     weight_sharing : bool, default=False
         Whether children inherit the weights of earlier ones that had the same pair of
         adjacent layers (one-shot learning).
@@ -302,6 +305,7 @@ class NASMLPRegressor(NumberPredictions):
         n_finalists: int = 3,
         n_ensemble: int = 4,
         first_architecture: str | Architecture | tuple[Any, ...] | None = "auto",
+        max_parameters: int | None = None,
         weight_sharing: bool = False,
         loss: str = "squared_error",
         solver: str = "adamw",
@@ -336,6 +340,7 @@ class NASMLPRegressor(NumberPredictions):
         self.n_finalists = n_finalists
         self.n_ensemble = n_ensemble
         self.first_architecture = first_architecture
+        self.max_parameters = max_parameters
         self.weight_sharing = weight_sharing
         self.loss = loss
         self.solver = solver

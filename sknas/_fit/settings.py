@@ -68,12 +68,18 @@ class RefitSettings:
 
 @dataclass(frozen=True)
 class FitSettings:
-    """Everything that a fit needs to know of its estimator."""
+    """Everything that a fit needs to know of its estimator.
 
+    ``owner`` is the name of the estimator's class, for messages.
+    """
+
+    owner: str
     space: SearchSpace
     strategy: SearchStrategy
-    # Trial 0, which the others have to beat.
+    # Trial 0, which the others have to beat, and whether another may take its place.
     incumbent: Architecture | None
+    first_is_automatic: bool
+    max_parameters: int | None
     # Names of the parameters that a candidate may have a value of its own for.
     candidate_settings: frozenset[str]
     splits: SplitSettings
@@ -173,9 +179,12 @@ def read_settings(
         "n_iter_no_change": parameters["search_n_iter_no_change"],
     }
     return FitSettings(
+        owner=owner,
         space=space,
         strategy=_strategy(parameters),
         incumbent=_first_architecture(parameters, space),
+        first_is_automatic=isinstance(parameters["first_architecture"], str),
+        max_parameters=parameters["max_parameters"],
         candidate_settings=frozenset(SETTINGS).intersection(values),
         splits=_splits(parameters),
         search=search,

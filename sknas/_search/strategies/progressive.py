@@ -212,12 +212,16 @@ class ProgressiveStrategy(SearchStrategy):
         """Return all that is one token longer, of tokens that are not yet full."""
         dropout = self.space_.dropout_token
         # Dropout stands neither first nor twice in a row.
-        return [
+        extended = [
             (*tokens, token)
             for tokens in beam
             for token in range(self.space_.end_token)
             if token != dropout or (tokens and tokens[-1] != dropout)
         ]
+        if not self.space_.is_restricted:
+            return extended
+        decode = self.space_.decode
+        return [tokens for tokens in extended if decode(tokens) in self.space_]
 
     def _neighbours_of(self, tokens: _Tokens) -> list[_Tokens]:
         if tokens not in self._neighbours:
