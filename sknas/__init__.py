@@ -10,7 +10,7 @@ from sknas._search.strategies import (
     ReinforceStrategy,
     SearchStrategy,
 )
-from sknas._space import Architecture, Candidate, Proposal, SearchSpace
+from sknas._space import Architecture, Candidate, Outcome, Proposal, SearchSpace
 
 __version__ = "0.1.0"
 
@@ -22,6 +22,7 @@ __all__ = [
     "EvolutionStrategy",
     "NASMLPClassifier",
     "NASMLPRegressor",
+    "Outcome",
     "ProgressiveStrategy",
     "Proposal",
     "RandomStrategy",

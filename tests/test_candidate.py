@@ -79,12 +79,35 @@ def test_equal_candidates_have_one_hash_and_one_repr():
 
 @pytest.mark.parametrize("epochs", [0, -1, 1.5, float("nan"), True, "3"], ids=repr)
 def test_malformed_epochs_are_refused(epochs):
-    with pytest.raises(ValueError, match="number of epochs >= 1"):
+    with pytest.raises(ValueError, match="epochs of a Proposal must be None or an"):
         Proposal(Candidate(A), epochs)
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("rows", 0),
+        ("rows", 1.5),
+        ("rows", float("nan")),
+        ("rows", True),
+        ("folds", 0),
+        ("folds", None),
+        ("parent", -1),
+        ("parent", 0.5),
+    ],
+)
+def test_malformed_fidelities_are_refused(name, value):
+    with pytest.raises(ValueError, match=f"The {name} of a Proposal must be"):
+        Proposal(Candidate(A), **{name: value})
+
+
+def test_a_parent_is_no_part_of_what_is_proposed():
+    of_other_rows = Proposal(Candidate(A), rows=0.5)
+    assert Proposal(Candidate(A), parent=3) == Proposal(Candidate(A)) != of_other_rows
+
+
 def test_a_proposal_has_a_candidate():
-    with pytest.raises(ValueError, match="must have a Candidate"):
+    with pytest.raises(ValueError, match="must be a Candidate"):
         Proposal(A)
 
 

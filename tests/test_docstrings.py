@@ -14,6 +14,7 @@ from sknas import (
     EvolutionStrategy,
     NASMLPClassifier,
     NASMLPRegressor,
+    Outcome,
     ProgressiveStrategy,
     Proposal,
     RandomStrategy,
@@ -51,6 +52,7 @@ PUBLIC_CLASSES = (
     Architecture,
     Candidate,
     Proposal,
+    Outcome,
     SearchSpace,
 )
 

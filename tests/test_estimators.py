@@ -163,6 +163,7 @@ def test_search_results_have_the_promised_columns(fast, three_class_table):
         "n_parameters",
         "max_iter",
         "n_iter",
+        "cost",
         "time",
         "rank_score",
     ]

@@ -31,7 +31,9 @@ def _trial(candidate=Candidate(NETWORK), epochs=None, **values):  # noqa: B008
         "n_parameters": 10,
         "max_iter": epochs or 5,
         "n_iter": 3,
+        "cost": 0.2,
         "time": 0.1,
+        "curve": (0.4, 0.5, 0.5),
     }
     return Trial(**{**defaults, **values})
 
@@ -64,6 +66,7 @@ def test_trials_become_columns_in_their_order():
         "n_parameters",
         "max_iter",
         "n_iter",
+        "cost",
         "time",
         "rank_score",
     ]

@@ -20,7 +20,7 @@ from sknas._search.strategies import (
     ReinforceStrategy,
     SearchStrategy,
 )
-from sknas._space import Candidate, Proposal
+from sknas._space import Candidate, Proposal, as_proposal
 from sknas._tasks.classification import ClassificationMetric
 from sknas._tasks.outputs import SigmoidOutput
 
@@ -863,3 +863,39 @@ def test_a_search_over_settings_alone_has_all_its_trials(
     assert classifier.search_results_["max_iter"].tolist() == epochs
     n_finalists = {"alpha": 2, "epochs": 1}[searched]
     assert len(classifier.finalist_results_["index"]) == n_finalists
+
+
+def test_rows_and_folds_of_a_proposal_are_what_it_is_trained_on(
+    fast, three_class_table
+):
+    class Rising(SearchStrategy):
+        def draw(self, n):
+            fidelities = [(0.25, 1), (0.5, 1), (1.0, 3), (1.0, 99)]
+            candidate = Candidate(Architecture((8, "tanh")))
+            return [Proposal(candidate, rows=r, folds=f) for r, f in fidelities][:n]
+
+        def observe(self, outcomes):
+            self.observed = outcomes
+
+        def learn(self, architectures, rewards):
+            proposals = [as_proposal(each) for each in architectures]
+            assert [o.proposal for o in self.observed] == proposals
+            assert [o.reward for o in self.observed] == list(rewards)
+            assert [o.trial for o in self.observed] == [0, 1, 2, 3, 4]
+            learned.append(self.observed)
+
+    learned = []
+    fast.update(search_strategy=Rising(), n_rounds=1, n_architectures=5, n_splits=3)
+    classifier = NASMLPClassifier(**fast).fit(*three_class_table)
+    results = classifier.search_results_
+    # Rows cost what they are, and so do folds; there are three of them.
+    cost = results["cost"][1:] / results["n_iter"][1:]
+    assert cost[0] < cost[1] < cost[2] / 2
+    assert cost[2] == cost[3]
+    assert results["score"][3:].tolist() == [results["score"][3]] * 2
+    # Those at the highest fidelity are the first finalists.
+    assert classifier.finalist_results_["index"][0] in (0, 3, 4)
+    (outcomes,) = learned
+    assert [len(o.curve) for o in outcomes] == results["n_iter"].tolist()
+    assert [o.cost for o in outcomes] == results["cost"].tolist()
+    assert outcomes[0].objectives["score"] == results["score"][0]

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import torch
 
+from sknas._engine.jobs import TrainingData
 from sknas._space import Architecture
 
 
@@ -129,6 +130,33 @@ CUDA = CostModel(
 def cost_model(device: torch.device) -> CostModel:
     """Return the model of a device."""
     return CUDA if device.type == "cuda" else CPU
+
+
+def epoch_cost(architecture: Architecture, data: TrainingData, n_rows: int) -> float:
+    """Return what an epoch of one child costs alone, whatever it is trained on.
+
+    Parameters
+    ----------
+    architecture : Architecture
+        The child.
+    data : TrainingData
+        What it is trained on.
+    n_rows : int
+        Of a batch.
+
+    Returns
+    -------
+    float
+        Seconds, by the model of a CPU: the same on every machine.
+    """
+    microseconds = CPU.cost(
+        [architecture],
+        n_rows=n_rows,
+        n_features=data.X.shape[1],
+        n_outputs=data.output.n_outputs,
+        density=data.density,
+    )
+    return math.ceil(data.n_rows / n_rows) * microseconds / 1e6
 
 
 def n_useful_threads(cost: float) -> int:

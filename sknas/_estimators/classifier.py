@@ -192,7 +192,8 @@ class NASMLPClassifier(ClassPredictions):
         ``score`` in `scoring`; ``loss``, the validation log loss;
         ``predicted_score``, a guess at the reward before training; ``reward`` as told
         to the strategy; ``n_parameters``; ``max_iter``, epochs asked for; ``n_iter``,
-        epochs trained; ``time`` in seconds; ``rank_score``, 1 for the best score.
+        epochs trained; ``cost``, the seconds that these take by a model of a CPU, alike
+        on every machine; ``time`` in seconds; ``rank_score``, 1 for the best score.
     finalist_results_ : dict of ndarray
         One row for each training of a finalist: ``index`` in `search_results_`,
         ``architecture``, ``encoding`` of the numbers, ``max_iter``, ``score``,

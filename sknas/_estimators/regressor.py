@@ -181,8 +181,9 @@ class NASMLPRegressor(NumberPredictions):
         error on the scale of the networks, or half the mean deviance;
         ``predicted_score``, the predictor's guess at the reward before training;
         ``reward`` as told to the strategy; ``n_parameters``; ``max_iter`` and
-        ``n_iter``, the epochs asked for and trained; ``time``, the training's seconds;
-        ``rank_score``, 1 for the best score.
+        ``n_iter``, the epochs asked for and trained; ``cost``, the seconds that these
+        take by a model of a CPU, alike on every machine; ``time``, the training's
+        seconds; ``rank_score``, 1 for the best score.
     finalist_results_ : dict of ndarray
         One row for each training of a finalist: ``index`` in `search_results_`,
         ``architecture``, ``encoding`` of the numbers, ``max_iter``, ``score``,

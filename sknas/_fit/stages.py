@@ -31,7 +31,7 @@ from sknas._interrupts import deferred_interrupts
 from sknas._model.ensemble import FittedEnsemble, Member
 from sknas._random import SeedSource
 from sknas._search.history import SearchHistory
-from sknas._search.problem import Problem
+from sknas._search.problem import Measurement, Problem
 from sknas._search.searcher import AskTellSearcher
 from sknas._search.state import SearchState
 from sknas._sklearn import safe_indexing
@@ -127,10 +127,9 @@ class Fit:
         self._splits = task.split(settings.splits, seeds.seed("split"))
         validation_rows = [rows for _, rows in self._splits]
         # The search measures on the first fold, the selection on all of them.
-        self._search_metric, self._metric = (
-            task.metric(settings.scorer, given_X, rows)
-            for rows in (validation_rows[0], np.concatenate(validation_rows))
-        )
+        self._make_metric = functools.partial(task.metric, settings.scorer, given_X)
+        self._search_metric = self._make_metric(validation_rows[0])
+        self._metric = self._make_metric(np.concatenate(validation_rows))
         # A scorer that does not suit the target fails here, before any training.
         self._search_metric.check()
         # One with a name is cheap, and may refuse weights.
@@ -207,6 +206,7 @@ class Fit:
             self._seeds,
             incumbent,
             settings.candidate_settings,
+            self._measurement,
         )
         self._continue(space)
         if self._continued_on is not None:
@@ -234,6 +234,14 @@ class Fit:
             self._state, self._continued_on = continued_state(
                 self._earlier, self._space, self._rows, self._measure
             )
+
+    def _measurement(self, share: float, n_folds: int) -> Measurement:
+        """Return what measures on a share of the rows and on so many folds."""
+        folds = self._workbench.parts(n_folds, share, self._seeds.seed("share of rows"))
+        evaluator = self._workbench.evaluator(folds, self._settings.search_training)
+        # A scorer may look at the rows, which are those of the folds in their order.
+        rows = [rows for _, rows in self._splits[: len(folds)]]
+        return Measurement(evaluator, self._make_metric(np.concatenate(rows)))
 
     def _search(self) -> None:
         self._searcher.run(self._problem, self._budget.share(_SEARCH_SHARE))

@@ -93,6 +93,38 @@ class Workbench:
             return folds
         return [self._cut(fold, view) for fold in folds]
 
+    def parts(self, n_folds: int, share: float, seed: int) -> list[TrainingData]:
+        """Return the first folds as the search sees them, with fewer rows to train on.
+
+        Parameters
+        ----------
+        n_folds : int
+            How many; all that there are if there are fewer.
+        share : float
+            Of the training rows of each fold, drawn at random. A smaller share is a
+            part of a larger one; two rows of each class are in all of them.
+        seed : int
+            Decides the draw.
+        """
+        folds = self.folds(self.search_view, n_folds)
+        if share == 1:
+            return folds
+        return [self._part(number, share, seed) for number in range(len(folds))]
+
+    def _part(self, number: int, share: float, seed: int) -> TrainingData:
+        data = self._folds[number]
+        order = np.random.default_rng([seed, number]).permutation(data.n_rows)
+        of_fold = self._task.subset(self._splits[number][0])
+        n_rows = max(round(share * data.n_rows), 1)
+        rows = np.union1d(order[:n_rows], of_fold.representatives())
+        weights = data.sample_weight
+        return replace(
+            data,
+            X=data.X[rows],
+            y=data.y[rows],
+            sample_weight=None if weights is None else weights[rows],
+        )
+
     def all_rows(self, view: str) -> TrainingData:
         """Return all rows, for the refit."""
         task = self._task

@@ -24,6 +24,8 @@ _OBJECTS = ("architecture",)
 # The field of a record that says what was tried: of a trial and of a finalist. It
 # becomes several columns.
 _PROPOSED = ("proposal", "candidate")
+# Of another length for each trial: no column.
+_CURVE = "curve"
 
 
 class SearchHistory:
@@ -77,12 +79,15 @@ class SearchHistory:
         """Return the trained trials, the best first.
 
         Rewards of longer and of shorter trainings do not compare: trials that were to
-        have more epochs come first, then those of more reward, then the smaller ones.
+        see more rows come first, counted over epochs and folds, then those of more
+        reward, then the smaller ones.
         """
 
         def rank(index: int) -> tuple[float, ...]:
             trial = self.trials[index]
-            return -trial.max_iter, -trial.reward, trial.n_parameters, index
+            proposal = trial.proposal
+            fidelity = trial.max_iter * proposal.rows * proposal.folds
+            return -fidelity, -trial.reward, trial.n_parameters, index
 
         return sorted(self.trained(), key=rank)
 
@@ -131,6 +136,7 @@ def _names(
     names = [
         "architecture" if field.name in _PROPOSED else field.name
         for field in fields(record_class)
+        if field.name != _CURVE
     ]
     settings = (name for record in records for name, _ in record.candidate.settings)
     return [*names, *dict.fromkeys(f"param_{name}" for name in settings)]
@@ -143,7 +149,7 @@ def _as_row(record: Trial | FinalistRecord) -> dict[str, object]:
     row |= {
         field.name: getattr(record, field.name)
         for field in fields(record)
-        if field.name not in _PROPOSED
+        if field.name not in (*_PROPOSED, _CURVE)
     }
     return row | {f"param_{name}": value for name, value in candidate.settings}
 

@@ -18,7 +18,9 @@ class Trial:
 
     What could not be measured is NaN: all of a failed child but its cost, and
     ``predicted_score`` where nothing predicts. ``max_iter`` is the epochs that it was
-    to be trained for, and ``n_iter`` those that it was.
+    to be trained for, and ``n_iter`` those that it was; ``cost`` is what these cost by
+    the cost model of a CPU, in seconds, and so the same on every machine. ``curve`` has
+    the validation score of each epoch.
     """
 
     proposal: Proposal
@@ -31,7 +33,9 @@ class Trial:
     n_parameters: int
     max_iter: int
     n_iter: int
+    cost: float
     time: float
+    curve: tuple[float, ...]
 
     @property
     def candidate(self) -> Candidate:

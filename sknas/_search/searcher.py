@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -13,7 +12,7 @@ from typing import Protocol
 import numpy as np
 
 from sknas._budget import Budget
-from sknas._engine.evaluator import Evaluation, Request
+from sknas._engine.evaluator import Evaluation
 from sknas._interrupts import deferred_interrupts
 from sknas._progress import Progress
 from sknas._search.history import SearchHistory
@@ -21,8 +20,10 @@ from sknas._search.journal import FAILED, TRAINED, Round, Trial
 from sknas._search.problem import Problem
 from sknas._search.state import SearchState
 from sknas._search.strategies import SearchStrategy
+from sknas._search.trials import TrialRunner
 from sknas._search.weight_store import BigramWeightStore
 from sknas._space import (
+    Outcome,
     Proposal,
     Proposed,
     as_proposal,
@@ -101,8 +102,6 @@ class AskTellSearcher:
         # All that was trained, so that nothing is trained twice: a strategy that is no
         # `SearchStrategy` may repeat itself.
         self._seen = {as_proposal(trial.proposal) for trial in self.history.trials}
-        # How often children failed, by the reason.
-        self._errors: Counter[str] = Counter()
 
     def run(self, problem: Problem, budget: Budget) -> SearchHistory:
         """Run all rounds, or as many as there is time and something new for.
@@ -131,6 +130,7 @@ class AskTellSearcher:
             self._stores = [
                 BigramWeightStore() for _ in range(problem.evaluator.n_folds)
             ]
+        self._runner = TrialRunner(problem, self._stores)
         if not self._is_set_up:
             # The first optimiser of a process imports more of torch.
             with deferred_interrupts():
@@ -176,28 +176,54 @@ class AskTellSearcher:
         if not given:
             return False
         self._unfinished = given
-        trainer = self._problem.evaluator.trainer
-        seconds_before = trainer.seconds
+        seconds_before = self._problem.seconds
         n_before = len(self.history)
         report: Mapping[str, object] = {}
         try:
             # Step 2: train and record. Those of this round follow the others.
             self._train(number, self._untried(given), budget)
-            rewards = {trial.proposal: trial.reward for trial in self.history.trials}
-            told = [as_proposal(each) for each in given]
-            is_complete = rewards.keys() >= set(told)
+            # In the form in which the strategy proposed them.
+            told = {as_proposal(each): each for each in given}
+            outcomes = [o for o in self._outcomes() if o.proposal in told]
+            is_complete = len(outcomes) == len(told)
             # Step 3: tell. A strategy is told of whole rounds; one that the time ended
             # was the last.
             if is_complete:
-                # In the form in which it proposed them.
                 self._unfinished = []
-                self.strategy.tell(given, [rewards[proposal] for proposal in told])
+                self._tell(told, outcomes)
                 report = getattr(self.strategy, "report", dict)() or {}
         finally:
             # Also after Ctrl-C or an error: the trials that there are make a round.
-            seconds = time.perf_counter() - start, trainer.seconds - seconds_before
+            trained = self._problem.seconds - seconds_before
+            seconds = time.perf_counter() - start, trained
             self._record_round(number, self.history.trials[n_before:], seconds, report)
         return is_complete
+
+    def _outcomes(self) -> list[Outcome]:
+        """Return what all trials amounted to."""
+        return [
+            Outcome(
+                number,
+                trial.proposal,
+                trial.reward,
+                {"score": trial.score, "n_parameters": float(trial.n_parameters)},
+                trial.curve,
+                trial.cost,
+                trial.status == FAILED,
+            )
+            for number, trial in enumerate(self.history.trials)
+        ]
+
+    def _tell(
+        self, told: Mapping[Proposal, Proposed], outcomes: Sequence[Outcome]
+    ) -> None:
+        """Tell the strategy of a round, in the order of the proposals."""
+        of_proposals = {outcome.proposal: outcome for outcome in outcomes}
+        in_order = [of_proposals[proposal] for proposal in told]
+        if hasattr(self.strategy, "observe"):
+            self.strategy.observe(in_order)
+        rewards = [outcome.reward for outcome in in_order]
+        self.strategy.tell(list(told.values()), rewards)
 
     def _untried(self, given: Sequence[Proposed]) -> list[Proposed]:
         """Return what is no trial yet."""
@@ -211,20 +237,16 @@ class AskTellSearcher:
         was before an interrupt, an error or the end of the time.
         """
         proposals = [as_proposal(each) for each in given]
-        requests = [self._request(proposal) for proposal in proposals]
         # Before the training, so that it is a prediction.
         predicted = self._predict(given)
         # By position among the proposals.
         trials: dict[int, Trial] = {}
         evaluations: dict[int, Evaluation] = {}
-        evaluator = self._problem.evaluator
+        outcomes = self._runner.run(number, proposals, predicted, budget)
         try:
             # Closed at once if this loop ends early, so that no worker trains on.
-            with closing(evaluator.evaluate(requests, budget)) as outcomes:
-                for position, evaluation in outcomes:
-                    trial = self._trial(
-                        number, proposals[position], evaluation, predicted[position]
-                    )
+            with closing(outcomes):
+                for position, trial, evaluation in outcomes:
                     trials[position], evaluations[position] = trial, evaluation
                     self._show(trial, trials.values())
         finally:
@@ -318,49 +340,6 @@ class AskTellSearcher:
             )
         return [float(reward) for reward in predicted]
 
-    def _request(self, proposal: Proposal) -> Request:
-        candidate = proposal.candidate
-        # One list of weights for each fold; empty without weight sharing.
-        inherited = [store.retrieve(candidate.architecture) for store in self._stores]
-        return Request(
-            candidate,
-            self._problem.seed("search", candidate),
-            inherited or None,
-            epochs=proposal.epochs,
-        )
-
-    def _trial(
-        self, number: int, proposal: Proposal, evaluation: Evaluation, predicted: float
-    ) -> Trial:
-        """Measure a child; of one that failed, the reward follows with the round."""
-        metric = self._problem.metric
-        score = reward = math.nan
-        if evaluation.predictions is not None:
-            score = metric.score(evaluation.predictions)
-            reward = metric.reward(evaluation.predictions, score)
-        # A scorer may give NaN to a network that was trained without an error.
-        failed = not math.isfinite(reward)
-        if failed:
-            self._errors[evaluation.error or "a score that is not finite"] += 1
-        trainer = self._problem.evaluator.trainer
-        # All folds have the same columns.
-        data = trainer.folds[0]
-        return Trial(
-            proposal=proposal,
-            round=number,
-            status=FAILED if failed else TRAINED,
-            score=math.nan if failed else score,
-            loss=evaluation.loss,
-            predicted_score=predicted,
-            reward=reward,
-            n_parameters=evaluation.architecture.n_parameters(
-                data.X.shape[1], data.output.n_outputs
-            ),
-            max_iter=proposal.epochs or trainer.settings.max_iter,
-            n_iter=evaluation.n_iter,
-            time=evaluation.time,
-        )
-
     def _record(
         self, trials: Sequence[Trial], evaluations: Sequence[Evaluation]
     ) -> None:
@@ -417,7 +396,9 @@ class AskTellSearcher:
         self.progress.trial(trial.architecture, trial.score, float(best))
 
     def _why_all_failed(self) -> str:
-        reasons = ", ".join(f"{n} times {what}" for what, n in self._errors.items())
+        reasons = ", ".join(
+            f"{n} times {what}" for what, n in self._runner.errors.items()
+        )
         settings = self._problem.evaluator.trainer.settings
         return (
             f"All {len(self.history)} children of the search failed: {reasons}. If "

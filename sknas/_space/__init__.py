@@ -7,6 +7,7 @@ from sknas._space.architecture import (
     canonical_activation,
 )
 from sknas._space.candidate import Candidate, Proposal, Proposed, as_proposal
+from sknas._space.outcome import Outcome
 from sknas._space.search_space import SearchSpace
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "Architecture",
     "Bigram",
     "Candidate",
+    "Outcome",
     "Proposal",
     "Proposed",
     "SearchSpace",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from numbers import Integral, Real
 from typing import Any, TypeAlias
 
@@ -113,6 +113,19 @@ class Proposal:
     epochs : int or None, default=None
         Epochs of training in the search; None for `search_epochs`. Finalists and the
         refit are trained for epochs of their own.
+    rows : float, default=1.0
+        Share of the training rows, in (0, 1]. Smaller shares are parts of larger ones.
+    folds : int, default=1
+        On how many splits to train and measure, the first one first: as many as there
+        are at most.
+    parent : int or None, default=None
+        Number of an earlier trial whose weights to begin with, as far as they fit. It
+        is no part of what is proposed: proposals that differ in it alone are equal.
+
+    Raises
+    ------
+    ValueError
+        If one of these is something else.
 
     Examples
     --------
@@ -123,21 +136,44 @@ class Proposal:
 
     candidate: Candidate
     epochs: int | None = None
+    rows: float = 1.0
+    folds: int = 1
+    parent: int | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         # As above.
         candidate: Any = self.candidate
-        epochs: Any = self.epochs
-        is_number = isinstance(epochs, Integral) and not isinstance(epochs, bool)
-        if not isinstance(candidate, Candidate) or not (
-            epochs is None or (is_number and epochs >= 1)
-        ):
-            raise ValueError(
-                "A Proposal must have a Candidate and None or a number of epochs >= 1. "
-                f"Got {self.candidate!r} and {self.epochs!r} instead."
+        if not isinstance(candidate, Candidate):
+            raise ValueError(  # noqa: TRY004 (as for all that is malformed)
+                f"The candidate of a Proposal must be a Candidate. Got {candidate!r} "
+                "instead."
             )
-        # NumPy's integers become Python's.
-        object.__setattr__(self, "epochs", None if epochs is None else int(epochs))
+        for name, least in [("epochs", 1), ("folds", 1), ("parent", 0)]:
+            number = _whole(name, least, getattr(self, name))
+            # NumPy's integers become Python's.
+            object.__setattr__(self, name, number)
+        rows: Any = self.rows
+        is_number = isinstance(rows, Real) and not isinstance(rows, bool)
+        if not is_number or not 0 < rows <= 1:
+            raise ValueError(
+                f"The rows of a Proposal must be a share in (0, 1]. Got {rows!r} "
+                "instead."
+            )
+        object.__setattr__(self, "rows", float(rows))
+
+
+def _whole(name: str, least: int, value: Any) -> int | None:
+    """Return a number of a proposal; ``folds`` alone must be given."""
+    if value is None and name != "folds":
+        return None
+    is_number = isinstance(value, Integral) and not isinstance(value, bool)
+    if not is_number or value < least:
+        or_none = "" if name == "folds" else "None or "
+        raise ValueError(
+            f"The {name} of a Proposal must be {or_none}an integer >= {least}. "
+            f"Got {value!r} instead."
+        )
+    return int(value)
 
 
 #: What a strategy may propose.

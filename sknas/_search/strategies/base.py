@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 
 from sknas._sklearn import validate_parameter_constraints
-from sknas._space import Proposal, Proposed, SearchSpace, as_proposal
+from sknas._space import Outcome, Proposal, Proposed, SearchSpace, as_proposal
 
 # How often `ask` draws again for the architectures that it still lacks.
 _MAX_REDRAWS = 20
@@ -40,14 +40,16 @@ class SearchStrategy(BaseEstimator):
     Notes
     -----
     An object that does not inherit from this class is a strategy too if it has
-    `setup`, `ask` and `tell`. Two methods are optional: ``predict(architectures)``
+    `setup`, `ask` and `tell`. Three methods are optional: ``predict(architectures)``
     returns one expected reward each, to be recorded as ``predicted_score``;
-    ``report()`` returns a dict of figures, to be recorded with the round.
+    ``report()`` returns a dict of figures, to be recorded with the round;
+    ``observe(outcomes)`` is given an `Outcome` for each trial of a round before `tell`.
 
     A `Candidate` (an architecture with settings of its own) or a `Proposal` (a
-    candidate with the epochs to train it for) may stand wherever an architecture does:
-    `draw` may return them, and `learn` is then given the same. Two that mean the same,
-    such as an architecture and a candidate of it without settings, are duplicates.
+    candidate with the epochs, rows and folds to train it for) may stand wherever an
+    architecture does: `draw` may return them, and `learn` is then given the same. Two
+    that mean the same, such as an architecture and a candidate of it without settings,
+    are duplicates.
 
     Examples
     --------
@@ -111,6 +113,18 @@ class SearchStrategy(BaseEstimator):
             one. `was_asked` tells which are which.
         rewards : sequence of float
             One finite number each; higher is better.
+        """
+
+    def observe(self, outcomes: Sequence[Outcome]) -> None:
+        """Receive more about the trials of a round; by default, do nothing.
+
+        A search calls it before `tell`, so that `learn` has it.
+
+        Parameters
+        ----------
+        outcomes : sequence of Outcome
+            One for each of the architectures that `tell` is given next, in that order:
+            number of the trial, curve, cost, objectives.
         """
 
     def predict(self, architectures: Sequence[Proposed]) -> np.ndarray:
