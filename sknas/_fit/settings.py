@@ -22,12 +22,14 @@ from sklearn.base import clone
 from sknas._device import resolve_device
 from sknas._engine.jobs import TrainingSettings
 from sknas._engine.trainer import Trainer
+from sknas._fit.front import Select
 from sknas._progress import Progress
 from sknas._search.searcher import SearchSettings
 from sknas._search.strategies import STRATEGIES, SearchStrategy
 from sknas._sklearn import InvalidParameterError
 from sknas._space import ACTIVATIONS, Architecture, SearchSpace, canonical_activation
 from sknas._space.candidate import SETTINGS
+from sknas._space.pareto import OBJECTIVES
 from sknas._table.encoder import TableEncoder
 from sknas._tasks.splits import SplitSettings
 from sknas._tasks.task import Scoring
@@ -49,6 +51,7 @@ class SelectionSettings:
     n_finalists: int
     max_iter: int
     epoch_fractions: tuple[float, ...]
+    select: Select
 
     def lengths(self) -> list[int]:
         """Return the numbers of epochs to choose from, the longest training last."""
@@ -76,6 +79,8 @@ class FitSettings:
     owner: str
     space: SearchSpace
     strategy: SearchStrategy
+    # What is sought, the score first.
+    objectives: tuple[str, ...]
     # Trial 0, which the others have to beat, and whether another may take its place.
     incumbent: Architecture | None
     first_is_automatic: bool
@@ -182,6 +187,7 @@ def read_settings(
         owner=owner,
         space=space,
         strategy=_strategy(parameters),
+        objectives=_objectives(parameters),
         incumbent=_first_architecture(parameters, space),
         first_is_automatic=isinstance(parameters["first_architecture"], str),
         max_parameters=parameters["max_parameters"],
@@ -279,6 +285,18 @@ def _first_architecture(
         )
         raise parameters.invalid("first_architecture", rule)
     return first
+
+
+def _objectives(parameters: _Parameters) -> tuple[str, ...]:
+    given = list(parameters["objectives"])
+    are_known = given[:1] == ["score"] and set(given) <= set(OBJECTIVES)
+    if not are_known or len(set(given)) < len(given):
+        rule = f"different names of {list(OBJECTIVES)}, 'score' first"
+        raise parameters.invalid("objectives", rule)
+    # Without finalists, only the networks of the best trial are kept.
+    if parameters["select"] != "best" and not parameters["n_finalists"]:
+        raise parameters.invalid("select", "'best' with n_finalists=0")
+    return tuple(map(str, given))
 
 
 def _check_epoch_fractions(parameters: _Parameters) -> None:

@@ -57,6 +57,8 @@ class FitResult:
     encoder: TableEncoder
     history: SearchHistory
     choice: Choice
+    # The trials that no other one beats in everything that is sought.
+    front: dict[str, np.ndarray]
     networks: Evaluation
     ensemble: FittedEnsemble
     score_bound: float
@@ -207,6 +209,7 @@ class Fit:
             incumbent,
             settings.candidate_settings,
             self._measurement,
+            settings.objectives,
         )
         self._continue(space)
         if self._continued_on is not None:
@@ -311,6 +314,7 @@ class Fit:
             encoder=encoder,
             history=self._searcher.history,
             choice=choice,
+            front=self._selection.front(choice),
             networks=networks,
             ensemble=ensemble,
             score_bound=self._score_bound(choice),

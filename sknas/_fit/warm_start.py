@@ -70,7 +70,9 @@ def space_of(settings: FitSettings, space: SearchSpace) -> str:
     """Return the ``space`` of the record of a fit that searches this one."""
     strategy: Any = settings.strategy
     parameters = strategy.get_params() if hasattr(strategy, "get_params") else {}
-    return _named((space, type(strategy), sorted(parameters.items())))
+    return _named(
+        (space, settings.objectives, type(strategy), sorted(parameters.items()))
+    )
 
 
 def rows_of(X: Any, task: Task) -> str:
