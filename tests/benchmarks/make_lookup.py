@@ -20,7 +20,7 @@ import torch
 from sklearn.datasets import load_digits, make_classification
 
 from sknas import NASMLPClassifier, SearchSpace
-from sknas._engine.grouping import cost_model
+from sknas._engine.grouping import epoch_cost
 from sknas._engine.jobs import TrainingData, TrainingJob
 from sknas._engine.trainer import Trainer
 from sknas._fit.settings import read_settings
@@ -29,8 +29,11 @@ from sknas._random import SeedSource
 from sknas._table.encoder import TableEncoder
 from sknas._tasks.classification import Classification
 
-SPACE = {"layer_widths": (16, 64, 256), "activations": ("relu", "tanh")}
-MAX_LAYERS = 5
+SPACE = {
+    "layer_widths": (16, 64, 256),
+    "activations": ("relu", "tanh"),
+    "max_layers": 5,
+}
 EPOCHS = (5, 15, 60)
 N_SPLITS = 3
 # Architectures trained by one call: what is lost when a run is ended.
@@ -135,21 +138,16 @@ def measured(table, fold, split, result):
 
 
 def costs(table, architectures):
-    """Return what each architecture costs per epoch, by the cost model."""
+    """Return the seconds per epoch of each architecture, by the cost model."""
     parameters = NASMLPClassifier().get_params(deep=False)
     training = read_settings(parameters, "NASMLPClassifier", 0.3).training
     fold = table.fold(0)
     n_rows = training.n_batch_rows(len(fold.X))
-    model = cost_model(torch.device("cpu"))
-    n_steps = -(-len(fold.X) // n_rows)
-    sizes = {"n_features": fold.X.shape[1], "n_outputs": fold.output.n_outputs}
-    return [
-        n_steps * model.cost([each], n_rows=n_rows, **sizes) for each in architectures
-    ]
+    return [epoch_cost(each, fold, n_rows) for each in architectures]
 
 
 def main():
-    """Run what is missing, and put the parts together when all are there."""
+    """Run what is missing, and put the parts together."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("table", choices=["digits", "noisy"])
     parser.add_argument("work", type=Path)
@@ -157,37 +155,33 @@ def main():
     parser.add_argument("--n-jobs", type=int, default=1)
     parser.add_argument("--epochs", type=int, nargs="*", default=EPOCHS)
     arguments = parser.parse_args()
-    space = SearchSpace(**SPACE, max_layers=MAX_LAYERS)
+    space = SearchSpace(**SPACE)
     architectures = list(space)
     table = Table(arguments.table)
     arguments.work.mkdir(parents=True, exist_ok=True)
-    paths = {}
+    columns = {}
     for epochs in arguments.epochs:
+        parts = []
         for split in range(N_SPLITS):
             path = arguments.work / f"{arguments.table}_{epochs}_{split}.npz"
-            paths[epochs, split] = path
             if not path.exists():
                 print(f"{epochs} epochs, split {split}", flush=True)
                 part = train_part(table, architectures, split, epochs, arguments.n_jobs)
                 np.savez_compressed(path, **part)
-    if set(arguments.epochs) < set(EPOCHS):
-        return
-    columns = {}
-    for epochs in EPOCHS:
-        parts = [np.load(paths[epochs, split]) for split in range(N_SPLITS)]
+            parts.append(np.load(path))
         for name, dtype in [
             ("score", np.float32),
             ("log_loss", np.float16),
             ("test_score", np.float32),
             ("curve", np.uint16),
         ]:
+            # Of shape (n_architectures, n_splits), curves with an axis of epochs more.
             stacked = np.stack([part[name] for part in parts], axis=1)
             columns[f"{name}_{epochs}"] = stacked.astype(dtype)
     n_inputs, n_outputs = table.X.shape[1], table.task.output.n_outputs
-    described = {**SPACE, "max_layers": MAX_LAYERS, "table": arguments.table}
     np.savez_compressed(
         arguments.output,
-        space=json.dumps(described),
+        space=json.dumps(SPACE),
         n_validation_rows=len(table.splits[0][1]),
         cost=np.array(costs(table, architectures), dtype=np.float32),
         n_parameters=np.array(
