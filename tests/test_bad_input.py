@@ -78,6 +78,8 @@ INVALID = [
     ("first_architecture", ((8, "softplus"),)),
     ("first_architecture", Architecture((9, "relu"))),
     ("first_architecture", Architecture(*[(8, "relu")] * 99)),
+    ("max_parameters", 0),
+    ("max_parameters", 1000.0),
     ("weight_sharing", "yes"),
     ("solver", "newton"),
     ("alpha", -1),

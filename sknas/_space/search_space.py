@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import ClassVar
 
 import numpy as np
 
@@ -57,6 +58,9 @@ class SearchSpace:
         Every depth that is allowed is equally likely, and among the layers every token.
         Illegal tokens have ``-inf``. A random search draws from it; an untrained
         controller nearly does.
+    is_restricted : bool
+        Whether only networks of a certain size are in the space. Then `allowed` tells
+        which of the tokens that the prior allows lead to one.
 
     Notes
     -----
@@ -79,6 +83,8 @@ class SearchSpace:
     max_layers: int
     dropout: bool = True
     skip: bool = False
+
+    is_restricted: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         # Lists become tuples, so that instances can be hashed. A frozen instance
@@ -184,6 +190,10 @@ class SearchSpace:
         ]
 
     @cached_property
+    def _prior(self) -> np.ndarray:
+        return np.asarray(np.exp(self.log_prior))
+
+    @cached_property
     def n_architectures(self) -> int:
         """How many different architectures the space holds."""
         n_dense = len(self.layer_widths) * len(self.activations)
@@ -258,6 +268,24 @@ class SearchSpace:
         hidden = itertools.takewhile(lambda token: token != self.end_token, tokens)
         return Architecture(*(self.vocabulary[token] for token in hidden))
 
+    def allowed(self, tokens: np.ndarray) -> np.ndarray | None:
+        """Tell which tokens may follow, where the prior does not forbid them.
+
+        Parameters
+        ----------
+        tokens : ndarray of shape (n_sequences, n_steps)
+            Legal sequences, filled up with end tokens.
+
+        Returns
+        -------
+        ndarray of bool of shape (n_sequences, n_steps + 1, n_tokens) or None
+            For each beginning, of no token up to all of them, what may follow. None
+            stands for all that has a probability in ``log_prior``; in a restricted
+            space, where that depends on the whole beginning, there is an array.
+        """
+        del tokens
+        return None
+
     def sample(self, generator: np.random.Generator) -> Architecture:
         """Draw one architecture from the prior.
 
@@ -271,13 +299,16 @@ class SearchSpace:
         Architecture
             An architecture of the space.
         """
-        prior = np.exp(self.log_prior)
         tokens: list[int] = []
         while not tokens or tokens[-1] != self.end_token:
-            state = self.token_states[tokens[-1] if tokens else -1]
-            row = prior[len(tokens), state]
+            row = self._probabilities(tokens)
             tokens.append(int(generator.choice(self.n_tokens, p=row)))
         return self.decode(tokens)
+
+    def _probabilities(self, tokens: Sequence[int]) -> np.ndarray:
+        """Return those of the next token, of shape (n_tokens,)."""
+        state = self.token_states[tokens[-1] if tokens else -1]
+        return np.asarray(self._prior[len(tokens), state])
 
     def strong_architecture(self) -> Architecture:
         """Build what a practitioner would try first.
@@ -285,18 +316,23 @@ class SearchSpace:
         Three layers of 256 rectified units, each followed by dropout, or the closest
         that the space contains: the nearest width, its first activation where there is
         no ``'relu'``, fewer layers where ``max_layers`` is short, and one of sigmoids,
-        which hardly learn in depth.
+        which hardly learn in depth. Where that has too many parameters, the layers are
+        narrower, and fewer only if even the narrowest are too wide.
 
         Returns
         -------
         Architecture
             An architecture of the space.
         """
-        width = min(self.layer_widths, key=lambda width: abs(width - 256))
         activation = "relu" if "relu" in self.activations else self.activations[0]
-        block: tuple[Layer, ...] = ((width, activation),)
-        if self.dropout:
-            block = (*block, DROPOUT)
-        depth = 1 if activation == "sigmoid" else 3
+        after: tuple[Layer, ...] = (DROPOUT,) if self.dropout else ()
+        nearest = sorted(self.layer_widths, key=lambda width: abs(width - 256))
+        deepest = 1 if activation == "sigmoid" else 3
         # The output layer takes one of `max_layers` places.
-        return Architecture(*(block * depth)[: self.max_layers - 1])
+        return next(
+            architecture
+            for depth in range(deepest, 0, -1)
+            for width in nearest
+            for layers in [(((width, activation), *after) * depth)]
+            if (architecture := Architecture(*layers[: self.max_layers - 1])) in self
+        )

@@ -210,11 +210,15 @@ class ProgressiveStrategy(SearchStrategy):
 
     def _extend(self, beam: Iterable[_Tokens]) -> list[_Tokens]:
         """Return all that is one token longer, of tokens that are not yet full."""
-        return [
+        extended = [
             (*tokens, token)
             for tokens in beam
             for token in self.space_.next_layers(tokens)
         ]
+        if not self.space_.is_restricted:
+            return extended
+        decode = self.space_.decode
+        return [tokens for tokens in extended if decode(tokens) in self.space_]
 
     def _neighbours_of(self, tokens: _Tokens) -> list[_Tokens]:
         if tokens not in self._neighbours:
