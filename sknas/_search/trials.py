@@ -105,14 +105,12 @@ class TrialRunner:
         """Return what a child begins with, one list of weights for each fold."""
         candidate = proposal.candidate
         architecture = candidate.architecture
-        inherited: list[Sequence[Weights | None]] = []
         seed = self._problem.seed("inheritance", candidate)
-        # What was trained on one fold has seen the validation rows of the others.
-        inherited += self._parents.retrieve(proposal.parent, architecture, seed)[
-            :n_folds
-        ]
-        # The first folds, all or none.
-        shared = self._stores[len(inherited) :]
+        of_parent = self._parents.retrieve(proposal.parent, architecture, seed)
+        # A network of the parent's has seen the validation rows of all folds but its
+        # own. What the parent does not have is shared, if anything.
+        inherited: list[Sequence[Weights | None]] = [*of_parent[:n_folds]]
+        shared = self._stores[len(inherited) : n_folds]
         inherited += [store.retrieve(architecture) for store in shared]
         if not inherited:
             return None

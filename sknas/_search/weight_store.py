@@ -104,9 +104,7 @@ class ParentStore:
 
     def keep_only(self, trials: Collection[int]) -> None:
         """Drop all weights but those of some trials."""
-        self._kept = {
-            trial: self._kept[trial] for trial in self._kept if trial in trials
-        }
+        self._kept = {n: kept for n, kept in self._kept.items() if n in trials}
 
     def retrieve(
         self, trial: int | None, architecture: Architecture, seed: int
@@ -130,9 +128,8 @@ class ParentStore:
         if trial is None or trial not in self._kept:
             return []
         parent, of_folds = self._kept[trial]
-        return [
-            morph(
-                parent, architecture, weights, np.random.default_rng(seed), noise=_NOISE
-            )
-            for weights in of_folds
-        ]
+        found = []
+        for weights in of_folds:
+            generator = np.random.default_rng(seed)
+            found.append(morph(parent, architecture, weights, generator, noise=_NOISE))
+        return found
