@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from numbers import Integral, Real
 from typing import Any, ClassVar, NamedTuple
 
@@ -188,8 +188,14 @@ class EvolutionStrategy(SearchStrategy):
             self._population = [m._replace(trial=None) for m in self._population]
         self._observed = numbers
 
-    def parents(self) -> Collection[int] | None:
-        """Return the trials that may become parents, None without inheritance."""
+    def parents(self) -> list[int] | None:
+        """Return the trials whose weights children may begin with.
+
+        Returns
+        -------
+        list of int or None
+            Numbers of the members' trials; None without inheritance.
+        """
         if not self.inherit_weights:
             return None
         return [m.trial for m in self._population if m.trial is not None]
