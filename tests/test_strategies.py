@@ -53,6 +53,7 @@ STRATEGIES = {
         "EvolutionStrategy(population_size=5, tournament_size=2, n_initial=None,"
         " crossover=0.5)"
     ),
+    "evolution that inherits": "EvolutionStrategy(inherit_weights=True)",
     "reinforce": "ReinforceStrategy(hidden_size=8)",
     "reinforce without predictor": (
         "ReinforceStrategy(hidden_size=8, accuracy_predictor=False, baseline=0.5)"

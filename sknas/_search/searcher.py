@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -96,6 +96,8 @@ class AskTellSearcher:
         # One store for each fold: what is measured on a row must not come from
         # training on it.
         self._stores = state.stores
+        # Weights of trials, as far as the strategy names them as parents.
+        self._parents = state.parents
         # What the first round tries besides what the strategy proposes.
         self._first = state.first
         # What the strategy was asked for and not told of: no round begins before.
@@ -131,7 +133,7 @@ class AskTellSearcher:
             self._stores = [
                 BigramWeightStore() for _ in range(problem.evaluator.n_folds)
             ]
-        self._runner = TrialRunner(problem, self._stores)
+        self._runner = TrialRunner(problem, self._stores, self._parents)
         if not self._is_set_up:
             # The first optimiser of a process imports more of torch.
             with deferred_interrupts():
@@ -226,6 +228,11 @@ class AskTellSearcher:
             self.strategy.observe(in_order)
         rewards = [outcome.reward for outcome in in_order]
         self.strategy.tell(list(told.values()), rewards)
+        self._parents.keep_only(self._named_parents() or ())
+
+    def _named_parents(self) -> Collection[int] | None:
+        """Return the trials whose weights the strategy wants to be kept."""
+        return self.strategy.parents() if hasattr(self.strategy, "parents") else None
 
     def _untried(self, given: Sequence[Proposed]) -> list[Proposed]:
         """Return what is no trial yet."""
@@ -305,6 +312,7 @@ class AskTellSearcher:
             history,
             self.best,
             self._stores,
+            self._parents,
             unfinished=self._unfinished,
         )
 
@@ -350,6 +358,8 @@ class AskTellSearcher:
         known = [t.reward for t in (*self.history.trials, *trials)]
         finite = [r for r in (*known, self._guess) if math.isfinite(r)]
         worst = min(finite, default=0.0)
+        # Until the strategy is told of them, all may become parents.
+        are_parents = self._named_parents() is not None
         for trial, evaluation in zip(trials, evaluations, strict=True):
             if trial.status == FAILED:
                 self.history.record(replace(trial, reward=worst))
@@ -358,6 +368,8 @@ class AskTellSearcher:
             for store, weights in zip(self._stores, evaluation.weights, strict=False):
                 store.add(trial.architecture, weights, trial.reward)
             index = len(self.history) - 1
+            if are_parents:
+                self._parents.add(index, trial.architecture, evaluation.weights)
             if index == self.history.best_first()[0]:
                 self.best = index, evaluation
 

@@ -13,7 +13,7 @@ from sknas._engine.grouping import epoch_cost
 from sknas._engine.jobs import TrainingJob
 from sknas._search.journal import FAILED, TRAINED, Trial
 from sknas._search.problem import Measurement, Problem
-from sknas._search.weight_store import BigramWeightStore
+from sknas._search.weight_store import BigramWeightStore, ParentStore
 from sknas._space import Proposal
 from sknas._typing import Weights
 
@@ -28,6 +28,8 @@ class TrialRunner:
     stores : sequence of BigramWeightStore
         Weights that children begin with, a store for each of the first folds; none
         where they share none.
+    parents : ParentStore
+        Weights of trials, for children of theirs.
 
     Attributes
     ----------
@@ -35,8 +37,13 @@ class TrialRunner:
         How often children failed, by the reason.
     """
 
-    def __init__(self, problem: Problem, stores: Sequence[BigramWeightStore]) -> None:
-        self._problem, self._stores = problem, stores
+    def __init__(
+        self,
+        problem: Problem,
+        stores: Sequence[BigramWeightStore],
+        parents: ParentStore,
+    ) -> None:
+        self._problem, self._stores, self._parents = problem, stores, parents
         self.errors: Counter[str] = Counter()
 
     def run(
@@ -85,17 +92,30 @@ class TrialRunner:
 
     def _request(self, proposal: Proposal, n_folds: int) -> Request:
         candidate = proposal.candidate
-        # One list of weights for each fold; empty without weight sharing.
-        inherited = [store.retrieve(candidate.architecture) for store in self._stores]
-        if inherited:
-            nothing: list[Weights | None] = [None] * len(inherited[0])
-            inherited += [nothing] * (n_folds - len(inherited))
         return Request(
             candidate,
             self._problem.seed("search", candidate),
-            inherited or None,
+            self._inherited(proposal, n_folds),
             epochs=proposal.epochs,
         )
+
+    def _inherited(
+        self, proposal: Proposal, n_folds: int
+    ) -> list[Sequence[Weights | None]] | None:
+        """Return what a child begins with, one list of weights for each fold."""
+        candidate = proposal.candidate
+        architecture = candidate.architecture
+        seed = self._problem.seed("inheritance", candidate)
+        of_parent = self._parents.retrieve(proposal.parent, architecture, seed)
+        # A network of the parent's has seen the validation rows of all folds but its
+        # own. What the parent does not have is shared, if anything.
+        inherited: list[Sequence[Weights | None]] = [*of_parent[:n_folds]]
+        shared = self._stores[len(inherited) : n_folds]
+        inherited += [store.retrieve(architecture) for store in shared]
+        if not inherited:
+            return None
+        nothing: list[Weights | None] = [None] * len(architecture.bigrams())
+        return inherited + [nothing] * (n_folds - len(inherited))
 
     def _trial(
         self,
