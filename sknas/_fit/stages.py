@@ -206,6 +206,7 @@ class Fit:
             settings.incumbent,
             settings.candidate_settings,
             self._measurement,
+            len(self._splits),
         )
         if self._continued_on is not None:
             self._progress.note(

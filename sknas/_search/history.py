@@ -24,8 +24,8 @@ _OBJECTS = ("architecture",)
 # The field of a record that says what was tried: of a trial and of a finalist. It
 # becomes several columns.
 _PROPOSED = ("proposal", "candidate")
-# Of another length for each trial: no column.
-_CURVE = "curve"
+# Of another length for each trial, or seen from `n_iter`: no columns.
+_HIDDEN = ("curve", "is_stopped")
 
 
 class SearchHistory:
@@ -136,7 +136,7 @@ def _names(
     names = [
         "architecture" if field.name in _PROPOSED else field.name
         for field in fields(record_class)
-        if field.name != _CURVE
+        if field.name not in _HIDDEN
     ]
     settings = (name for record in records for name, _ in record.candidate.settings)
     return [*names, *dict.fromkeys(f"param_{name}" for name in settings)]
@@ -149,7 +149,7 @@ def _as_row(record: Trial | FinalistRecord) -> dict[str, object]:
     row |= {
         field.name: getattr(record, field.name)
         for field in fields(record)
-        if field.name not in (*_PROPOSED, _CURVE)
+        if field.name not in (*_PROPOSED, *_HIDDEN)
     }
     return row | {f"param_{name}": value for name, value in candidate.settings}
 

@@ -20,7 +20,7 @@ class Trial:
     ``predicted_score`` where nothing predicts. ``max_iter`` is the epochs that it was
     to be trained for, and ``n_iter`` those that it was; ``cost`` is what these cost by
     the cost model of a CPU, in seconds, and so the same on every machine. ``curve`` has
-    the validation score of each epoch.
+    the validation score of each epoch, which are fewer if the training ``is_stopped``.
     """
 
     proposal: Proposal
@@ -36,6 +36,7 @@ class Trial:
     cost: float
     time: float
     curve: tuple[float, ...]
+    is_stopped: bool = False
 
     @property
     def candidate(self) -> Candidate:

@@ -40,10 +40,12 @@ class SearchStrategy(BaseEstimator):
     Notes
     -----
     An object that does not inherit from this class is a strategy too if it has
-    `setup`, `ask` and `tell`. Three methods are optional: ``predict(architectures)``
+    `setup`, `ask` and `tell`. Four methods are optional: ``predict(architectures)``
     returns one expected reward each, to be recorded as ``predicted_score``;
     ``report()`` returns a dict of figures, to be recorded with the round;
-    ``observe(outcomes)`` is given an `Outcome` for each trial of a round before `tell`.
+    ``observe(outcomes)`` is given an `Outcome` for each trial of a round before `tell`;
+    ``set_max_resources(epochs, folds)``, before `setup`, the epochs of a plain
+    architecture and how many folds there are.
 
     A `Candidate` (an architecture with settings of its own) or a `Proposal` (a
     candidate with the epochs, rows and folds to train it for) may stand wherever an
