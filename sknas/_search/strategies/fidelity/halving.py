@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from numbers import Real
@@ -152,10 +153,12 @@ class HalvingStrategy(SearchStrategy):
     def begin(self) -> None:
         """Set up the other strategy, and find the rungs."""
         given: Any = self.strategy
+        # A class has the methods too.
         if isinstance(given, type):
             raise self._invalid("strategy", "an object, not a class")
-        is_name = isinstance(given, str)
-        self.strategy_ = PLAIN_STRATEGIES[given]() if is_name else _copied(given)
+        named = PLAIN_STRATEGIES.get(given) if isinstance(given, str) else None
+        # Of an object that is no estimator, `clone` is a deep copy.
+        self.strategy_: Any = clone(given, safe=False) if named is None else named()
         seed = int(self.generator_.integers(2**31))
         self._ladder = Ladder(self.resource, float(self.factor))
         self._find_rungs()
@@ -181,7 +184,7 @@ class HalvingStrategy(SearchStrategy):
         if self.resource == "rows" and highest > 1:
             raise self._invalid("max_resources", "a share of the rows, at most 1")
         if self.min_resources is not None and self.min_resources > highest:
-            raise self._invalid("min_resources", f"at most max_resources={highest}")
+            raise self._invalid("min_resources", f"at most {highest}, the highest")
         are_whole = self.resource != "rows"
         if are_whole and round(highest) != highest:
             raise self._invalid("max_resources", f"a whole number of {self.resource}")
@@ -189,10 +192,9 @@ class HalvingStrategy(SearchStrategy):
             self.min_resources, highest, float(self.factor), are_whole=are_whole
         )
         # All epochs are those of a plain architecture, which is proposed without.
-        is_plain = self.resource == "epochs" and offered in self.rungs_
+        plain = offered if self.resource == "epochs" else math.nan
         self._ladder.values = [
-            None if is_plain and resources == offered else resources
-            for resources in self.rungs_
+            None if resources == plain else resources for resources in self.rungs_
         ]
 
     def _invalid(self, name: str, rule: str) -> InvalidParameterError:
@@ -231,7 +233,7 @@ class HalvingStrategy(SearchStrategy):
         """Ask the other strategy, which is not asked again before it was told."""
         if not n or self._inside is not None:
             return []
-        asked = self.strategy_.ask(n)
+        asked = self.strategy_.ask(n)[:n]
         self._inside = {}
         for each in asked:
             candidate = self._ladder.candidate(as_proposal(each))
@@ -343,9 +345,3 @@ class HalvingStrategy(SearchStrategy):
         """
         report: dict[str, float] = getattr(self.strategy_, "report", dict)() or {}
         return report
-
-
-def _copied(strategy: Any) -> Any:
-    """Return a strategy that this search alone uses."""
-    # Of an object that is no estimator, this is a deep copy.
-    return clone(strategy, safe=False)
