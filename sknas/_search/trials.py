@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 
 from sknas._budget import Budget
@@ -16,6 +16,12 @@ from sknas._search.problem import Measurement, Problem
 from sknas._search.weight_store import BigramWeightStore, ParentStore
 from sknas._space import Proposal
 from sknas._typing import Weights
+
+
+def never(proposal: Proposal, max_iter: int) -> tuple[float, ...]:
+    """Return what stops no training."""
+    del proposal, max_iter
+    return ()
 
 
 class TrialRunner:
@@ -52,6 +58,7 @@ class TrialRunner:
         proposals: Sequence[Proposal],
         predicted: Sequence[float],
         budget: Budget,
+        hopeless_below: Callable[[Proposal, int], tuple[float, ...]] = never,
     ) -> Generator[tuple[int, Trial, Evaluation], None, None]:
         """Train proposals; yield the position, trial and evaluation of each.
 
@@ -65,6 +72,9 @@ class TrialRunner:
             What the strategy expects of each.
         budget : Budget
             Of all of them; what it does not reach is not yielded.
+        hopeless_below : callable, default=never
+            Takes a proposal and its epochs, and returns for each of these the score
+            below which training is stopped.
         """
         # Those of one fidelity are trained side by side.
         of_fidelities: dict[tuple[float, int], list[int]] = {}
@@ -74,8 +84,14 @@ class TrialRunner:
         for positions in of_fidelities.values():
             measurement = self._problem.measurement(proposals[positions[0]])
             evaluator = measurement.evaluator
+            max_iter = evaluator.trainer.settings.max_iter
             requests = [
-                self._request(proposals[i], evaluator.n_folds) for i in positions
+                self._request(
+                    proposals[i],
+                    evaluator.n_folds,
+                    hopeless_below(proposals[i], proposals[i].epochs or max_iter),
+                )
+                for i in positions
             ]
             # Closed at once if this loop ends early, so that no worker trains on.
             with closing(evaluator.evaluate(requests, budget)) as evaluations:
@@ -90,13 +106,16 @@ class TrialRunner:
                     )
                     yield position, trial, evaluation
 
-    def _request(self, proposal: Proposal, n_folds: int) -> Request:
+    def _request(
+        self, proposal: Proposal, n_folds: int, hopeless_below: tuple[float, ...]
+    ) -> Request:
         candidate = proposal.candidate
         return Request(
             candidate,
             self._problem.seed("search", candidate),
             self._inherited(proposal, n_folds),
             epochs=proposal.epochs,
+            hopeless_below=hopeless_below,
         )
 
     def _inherited(
@@ -154,6 +173,7 @@ class TrialRunner:
             cost=_cost(measurement, evaluation),
             time=evaluation.time,
             curve=() if failed else tuple(evaluation.validation_scores),
+            is_stopped=evaluation.is_stopped,
         )
 
 

@@ -44,7 +44,9 @@ class SearchStrategy(BaseEstimator):
     returns one expected reward each, to be recorded as ``predicted_score``;
     ``report()`` returns a dict of figures, to be recorded with the round;
     ``observe(outcomes)`` is given an `Outcome` for each trial of a round before `tell`;
-    ``parents()`` returns numbers of trials whose weights are to be kept.
+    ``parents()`` returns numbers of trials whose weights are to be kept;
+    ``set_max_resources(epochs, folds)``, before `setup`, is told the epochs of a plain
+    architecture and how many folds there are.
 
     A `Candidate` (an architecture with settings of its own) or a `Proposal` (a
     candidate with the epochs, rows and folds to train it for) may stand wherever an
