@@ -21,7 +21,7 @@ _Tokens: TypeAlias = tuple[int, ...]
 # are trials and features that lie between -1 and 1.
 _PENALTY = 3.0
 # Where a layer stands says less than what it is: smaller features are penalised more.
-_POSITION_SCALE = 0.5
+_POSITION_SCALE = 1.0
 
 
 class ProgressiveStrategy(SearchStrategy):
