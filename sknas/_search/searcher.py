@@ -52,7 +52,7 @@ class SearchSettings:
     n_architectures: int
     weight_sharing: bool
     # Of the trials the best so many are wanted.
-    n_finalists: int = 0
+    n_finalists: int
     # Whether children that cannot become one of them are stopped.
     extrapolates: bool = False
 
@@ -276,7 +276,8 @@ class AskTellSearcher:
 
     def _hopelessness(self) -> Callable[[Proposal, int], tuple[float, ...]]:
         """Return what says which scores are hopeless, by what was tried before."""
-        if not self.settings.extrapolates:
+        # With several objectives, less of a reward may be worth having.
+        if not self.settings.extrapolates or len(self._problem.objectives) > 1:
             return never
         n_best = max(self.settings.n_finalists, 1)
         # Those of this round come to it in an order that depends on the machine.
