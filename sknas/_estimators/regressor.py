@@ -61,8 +61,7 @@ class NASMLPRegressor(NumberPredictions):
         farthest from the line between the ends, or what a function of `pareto_front_`
         returns, the number of a row.
     n_rounds : int, default=5
-        Number of rounds. In each, the strategy proposes architectures and learns from
-        their rewards.
+        Rounds, in each of which the strategy proposes and learns from the rewards.
     n_architectures : int, default=8
         Architectures per round.
     search_epochs : int, default=15
