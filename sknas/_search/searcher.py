@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 import math
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -16,14 +15,13 @@ from sknas._budget import Budget
 from sknas._engine.evaluator import Evaluation
 from sknas._interrupts import deferred_interrupts
 from sknas._progress import Progress
-from sknas._search.extrapolation import hopeless_below
 from sknas._search.history import SearchHistory
 from sknas._search.journal import FAILED, TRAINED, Round, Trial
 from sknas._search.latency import measured_latency
 from sknas._search.problem import Problem
 from sknas._search.state import SearchState
 from sknas._search.strategies import SearchStrategy
-from sknas._search.trials import TrialRunner, never
+from sknas._search.trials import TrialRunner
 from sknas._search.weight_store import BigramWeightStore
 from sknas._space import (
     Outcome,
@@ -52,7 +50,7 @@ class SearchSettings:
     n_architectures: int
     weight_sharing: bool
     # Of the trials the best so many are wanted.
-    n_finalists: int = 0
+    n_finalists: int
     # Whether children that cannot become one of them are stopped.
     extrapolates: bool = False
 
@@ -139,7 +137,10 @@ class AskTellSearcher:
             self._stores = [
                 BigramWeightStore() for _ in range(problem.evaluator.n_folds)
             ]
-        self._runner = TrialRunner(problem, self._stores, self._parents)
+        n_best = self.settings.n_finalists if self.settings.extrapolates else None
+        self._runner = TrialRunner(
+            problem, self._stores, self._parents, self.history.trials, n_best
+        )
         # Before `setup`, which may depend on it.
         if hasattr(self.strategy, "set_max_resources"):
             max_iter = problem.evaluator.trainer.settings.max_iter
@@ -261,9 +262,7 @@ class AskTellSearcher:
         # By position among the proposals.
         trials: dict[int, Trial] = {}
         evaluations: dict[int, Evaluation] = {}
-        outcomes = self._runner.run(
-            number, proposals, predicted, budget, self._hopelessness()
-        )
+        outcomes = self._runner.run(number, proposals, predicted, budget)
         try:
             # Closed at once if this loop ends early, so that no worker trains on.
             with closing(outcomes):
@@ -273,15 +272,6 @@ class AskTellSearcher:
         finally:
             done = sorted(trials)
             self._record([trials[i] for i in done], [evaluations[i] for i in done])
-
-    def _hopelessness(self) -> Callable[[Proposal, int], tuple[float, ...]]:
-        """Return what says which scores are hopeless, by what was tried before."""
-        if not self.settings.extrapolates:
-            return never
-        n_best = max(self.settings.n_finalists, 1)
-        # Those of this round come to it in an order that depends on the machine.
-        trials = list(self.history.trials)
-        return functools.partial(hopeless_below, trials, n_best=n_best)
 
     def _propose(self, *, is_first: bool) -> list[Proposed]:
         """Ask for what a round tries, and keep what is new."""
