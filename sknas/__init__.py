@@ -4,6 +4,8 @@ from sknas._estimators import NASMLPClassifier, NASMLPRegressor
 from sknas._paper import PAPER_SETTINGS
 from sknas._search.strategies import (
     BayesianStrategy,
+    DartsStrategy,
+    EnasStrategy,
     EvolutionStrategy,
     ProgressiveStrategy,
     RandomStrategy,
@@ -19,6 +21,8 @@ __all__ = [
     "Architecture",
     "BayesianStrategy",
     "Candidate",
+    "DartsStrategy",
+    "EnasStrategy",
     "EvolutionStrategy",
     "NASMLPClassifier",
     "NASMLPRegressor",

@@ -11,6 +11,8 @@ from sknas import (
     Architecture,
     BayesianStrategy,
     Candidate,
+    DartsStrategy,
+    EnasStrategy,
     EvolutionStrategy,
     NASMLPClassifier,
     NASMLPRegressor,
@@ -49,6 +51,8 @@ PUBLIC_CLASSES = (
     EvolutionStrategy,
     ProgressiveStrategy,
     BayesianStrategy,
+    EnasStrategy,
+    DartsStrategy,
     Architecture,
     Candidate,
     Proposal,
@@ -97,6 +101,8 @@ def test_the_public_objects_are_found():
         ReinforceStrategy,
         EvolutionStrategy,
         ProgressiveStrategy,
+        EnasStrategy,
+        DartsStrategy,
     ],
 )
 def test_documented_defaults_are_those_of_the_signature(cls):

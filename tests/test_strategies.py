@@ -15,6 +15,8 @@ from sknas import (
     Architecture,
     BayesianStrategy,
     Candidate,
+    DartsStrategy,  # noqa: F401 (built from its source)
+    EnasStrategy,  # noqa: F401 (built from its source)
     EvolutionStrategy,  # noqa: F401 (built from its source)
     NASMLPClassifier,
     ProgressiveStrategy,
@@ -69,6 +71,8 @@ STRATEGIES = {
     "bayesian by draws": (
         "BayesianStrategy(acquisition='thompson', n_candidates=40, max_points=9)"
     ),
+    "enas": "EnasStrategy(hidden_size=8)",
+    "darts": "DartsStrategy()",
     "inherited": "Evolution(n_parents=3)",
 }
 
@@ -174,6 +178,8 @@ def sequences_of_another_process(run_python):
 from sknas import (
     Architecture,
     BayesianStrategy,
+    DartsStrategy,
+    EnasStrategy,
     EvolutionStrategy,
     ProgressiveStrategy,
     RandomStrategy,

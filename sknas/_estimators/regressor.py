@@ -44,13 +44,13 @@ class NASMLPRegressor(NumberPredictions):
         1/256. 0 leaves dropout out of the space.
     search_strategy : str or object, default='reinforce'
         What proposes architectures. ``'reinforce'``, ``'random'``, ``'evolution'``,
-        ``'progressive'`` and ``'bayesian'`` stand for `ReinforceStrategy`,
-        `RandomStrategy`, `EvolutionStrategy`, `ProgressiveStrategy` and
-        `BayesianStrategy` with their defaults; ``ReinforceStrategy(entropy=0.1)`` sets
-        parameters, and a grid over ``search_strategy__entropy`` varies them. An object
-        of your own inherits from `SearchStrategy`, or has ``setup``, ``ask`` and
-        ``tell``. `fit` uses a clone of the object, or a deep copy if it is not an
-        estimator.
+        ``'progressive'``, ``'bayesian'``, ``'enas'`` and ``'darts'`` stand for
+        `ReinforceStrategy`, `RandomStrategy`, `EvolutionStrategy`,
+        `ProgressiveStrategy`, `BayesianStrategy`, `EnasStrategy` and `DartsStrategy`
+        with their defaults; ``ReinforceStrategy(entropy=0.1)`` sets parameters, and a
+        grid over ``search_strategy__entropy`` varies them. An object of your own
+        inherits from `SearchStrategy`, or has ``setup``, ``ask`` and ``tell``. `fit`
+        uses a clone of the object, or a deep copy if it is not an estimator.
     n_rounds : int, default=5
         Number of rounds. In each, the strategy proposes architectures and learns from
         their rewards.

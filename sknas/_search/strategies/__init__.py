@@ -3,6 +3,9 @@
 from sknas._search.strategies.base import SearchStrategy
 from sknas._search.strategies.bayesian import BayesianStrategy
 from sknas._search.strategies.evolution import EvolutionStrategy
+from sknas._search.strategies.one_shot.base import OneShotStrategy
+from sknas._search.strategies.one_shot.darts import DartsStrategy
+from sknas._search.strategies.one_shot.enas import EnasStrategy
 from sknas._search.strategies.progressive import ProgressiveStrategy
 from sknas._search.strategies.random import RandomStrategy
 from sknas._search.strategies.reinforce import ReinforceStrategy
@@ -14,12 +17,17 @@ STRATEGIES: dict[str, type[SearchStrategy]] = {
     "evolution": EvolutionStrategy,
     "progressive": ProgressiveStrategy,
     "bayesian": BayesianStrategy,
+    "enas": EnasStrategy,
+    "darts": DartsStrategy,
 }
 
 __all__ = [
     "STRATEGIES",
     "BayesianStrategy",
+    "DartsStrategy",
+    "EnasStrategy",
     "EvolutionStrategy",
+    "OneShotStrategy",
     "ProgressiveStrategy",
     "RandomStrategy",
     "ReinforceStrategy",
