@@ -145,6 +145,9 @@ def test_candidates_are_asked_for_best_first_whatever_the_size_of_rewards(factor
     asked = strategy.ask(5)
     # Of equals the first, as they were drawn.
     assert asked == sorted(candidates, key=reward, reverse=True)[:5]
+    assert strategy.predict(asked).tolist() == list(map(reward, asked))
+    unknown = next(each for each in SPACE if each not in candidates)
+    assert np.isnan(strategy.predict([unknown])).all()
     strategy.tell(asked, [0.0] * 5)
     assert set(strategy.ask(4)) == set(candidates) - set(asked)
 

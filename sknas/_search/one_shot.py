@@ -33,8 +33,8 @@ class SupernetSearcher(AskTellSearcher):
     """
 
     strategy: OneShotStrategy
-    # How many trials there may be; of a search that goes on, as many as its rounds.
-    _n_allowed: float = math.inf
+    # How many trials there may be; None in a search that goes on.
+    _n_allowed: int | None = None
 
     def _set_up(self, problem: Problem, budget: Budget) -> None:
         """Train the supernet on the first fold, once the strategy knows the space."""
@@ -58,10 +58,11 @@ class SupernetSearcher(AskTellSearcher):
         )
 
     def _propose(self, *, is_first: bool) -> list[Proposed]:
-        # The last round is a part of one, so that all cost what they may.
-        n_left = self._n_allowed - len(self.history)
-        size = max(min(self.settings.n_architectures, n_left), 1)
-        self.settings = replace(self.settings, n_architectures=size)
+        if self._n_allowed is not None:
+            # The last round is a part of one, so that all cost what they may.
+            n_left = max(self._n_allowed - len(self.history), 1)
+            size = min(self.settings.n_architectures, n_left)
+            self.settings = replace(self.settings, n_architectures=size)
         return super()._propose(is_first=is_first)
 
     def _check_asked(self, asked: object, n: int) -> None:

@@ -37,7 +37,7 @@ class DartsStrategy(OneShotStrategy):
 
     Parameters
     ----------
-    supernet_share : float, default=0.2
+    supernet_share : float, default=0.15
         Share of the search, in units of its cost, that the supernet may take. As many
         children are left out.
 
@@ -45,7 +45,7 @@ class DartsStrategy(OneShotStrategy):
         Share of that before alpha is moved at all: weights that were just drawn say
         little of what can be learned.
 
-    learning_rate : float, default=0.1
+    learning_rate : float, default=0.05
         Step size of alpha's Adam.
 
     unrolled : bool, default=False
@@ -111,9 +111,9 @@ class DartsStrategy(OneShotStrategy):
     def __init__(
         self,
         *,
-        supernet_share: float = 0.2,
+        supernet_share: float = 0.15,
         warm_up: float = 0.25,
-        learning_rate: float = 0.1,
+        learning_rate: float = 0.05,
         unrolled: bool = False,
         width_penalty: float = 0.0,
         n_candidates: int = 100,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -49,7 +50,7 @@ class EnasStrategy(OneShotStrategy):
     n_sampled : int, default=8
         Architectures per step of the policy.
 
-    n_candidates : int, default=60
+    n_candidates : int, default=100
         Architectures drawn from the policy and scored in the end.
 
     hidden_size : int, default=64
@@ -119,7 +120,7 @@ class EnasStrategy(OneShotStrategy):
         supernet_share: float = 0.075,
         warm_up: float = 0.3,
         n_sampled: int = 8,
-        n_candidates: int = 60,
+        n_candidates: int = 100,
         hidden_size: int = 64,
         learning_rate: float = 0.005,
         entropy: float = 0.1,
@@ -220,3 +221,20 @@ class EnasStrategy(OneShotStrategy):
         super().learn(architectures, rewards)
         is_own = [self.was_asked(architecture) for architecture in architectures]
         self._learner.learn(without_settings(architectures), rewards, is_own)
+
+    def predict(self, architectures: Sequence[Proposed]) -> np.ndarray:
+        """Return the rewards of candidates with the shared weights, else NaN.
+
+        Parameters
+        ----------
+        architectures : sequence of Architecture, Candidate or Proposal
+            Architectures of the space. Settings and epochs are passed over.
+
+        Returns
+        -------
+        ndarray of shape (n_architectures,)
+            NaN for what was not scored.
+        """
+        self._check_set_up("predict")
+        known = without_settings(architectures)
+        return np.array([self._scores.get(each, math.nan) for each in known])
