@@ -38,6 +38,29 @@ if TYPE_CHECKING:
 _PRIVATE = ("_fit_record", "_continuation")
 
 
+def parameters_of(architecture: Any) -> dict[str, Any]:
+    """Return the parameters of a search whose only trial is one architecture."""
+    if not isinstance(architecture, (Architecture, tuple, list)):
+        raise TypeError(
+            "architecture must be an Architecture or a sequence of its layers, "
+            f"such as ((64, 'relu'), 'dropout'). Got {architecture!r} instead."
+        )
+    if not isinstance(architecture, Architecture):
+        architecture = Architecture(*architecture)
+    dense_layers = architecture.dense_layers
+    return {
+        # The smallest space that holds it.
+        "layer_widths": tuple(sorted({width for width, _ in dense_layers})),
+        "activations": tuple(sorted({name for _, name in dense_layers})),
+        "max_layers": len(architecture.layers) + 1,
+        "skip": any(architecture.skip_after),
+        "first_architecture": architecture,
+        "n_rounds": 1,
+        "n_architectures": 1,
+        "n_finalists": 1,
+    }
+
+
 class BaseNASMLP(MLPParametersMixin):
     """Base of the estimators; a subclass brings the parameters and the task."""
 
@@ -49,10 +72,13 @@ class BaseNASMLP(MLPParametersMixin):
         "activations": ["array-like"],
         "max_layers": [Interval(Integral, 2, None, closed="left")],
         "dropout": [Interval(Real, 0, 1, closed="left")],
+        "skip": ["boolean"],
         "search_strategy": [
             StrOptions(set(STRATEGIES)),
             HasMethods(["setup", "ask", "tell"]),
         ],
+        "objectives": ["array-like"],
+        "select": [StrOptions({"best", "knee"}), callable],
         "n_rounds": [Interval(Integral, 1, None, closed="left")],
         "n_architectures": [Interval(Integral, 1, None, closed="left")],
         "search_epochs": [Interval(Integral, 1, None, closed="left")],
@@ -60,6 +86,7 @@ class BaseNASMLP(MLPParametersMixin):
         "n_finalists": [Interval(Integral, 0, None, closed="left")],
         "n_ensemble": [Interval(Integral, 1, None, closed="left")],
         "first_architecture": [StrOptions({"auto"}), Architecture, tuple, list, None],
+        "max_parameters": [Interval(Integral, 1, None, closed="left"), None],
         "weight_sharing": ["boolean"],
         "solver": [SETTINGS["solver"]],
         "alpha": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
@@ -131,27 +158,7 @@ class BaseNASMLP(MLPParametersMixin):
         >>> classifier.max_iter
         30
         """
-        if not isinstance(architecture, (Architecture, tuple, list)):
-            raise TypeError(
-                "architecture must be an Architecture or a sequence of its layers, "
-                f"such as ((64, 'relu'), 'dropout'). Got {architecture!r} instead."
-            )
-        if not isinstance(architecture, Architecture):
-            architecture = Architecture(*architecture)
-        dense_layers = architecture.dense_layers
-        return cls(
-            **{
-                # The smallest space that holds it.
-                "layer_widths": tuple(sorted({width for width, _ in dense_layers})),
-                "activations": tuple(sorted({name for _, name in dense_layers})),
-                "max_layers": len(architecture.layers) + 1,
-                "first_architecture": architecture,
-                "n_rounds": 1,
-                "n_architectures": 1,
-                "n_finalists": 1,
-                **parameters,
-            }
-        )
+        return cls(**{**parameters_of(architecture), **parameters})
 
     def set_params(self, **params: Any) -> BaseNASMLP:
         """Set parameters of this estimator, and of a strategy that is an object.
@@ -364,6 +371,7 @@ class BaseNASMLP(MLPParametersMixin):
             "encoder_": result.encoder,
             "search_results_": history.trials_to_dict(),
             "round_results_": history.rounds_to_dict(),
+            "pareto_front_": result.front,
             "finalist_results_": history.finalists_to_dict(choice.position),
             "best_index_": choice.index,
             "best_score_": choice.score,

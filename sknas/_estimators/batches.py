@@ -10,8 +10,8 @@ from numpy.typing import ArrayLike
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import unique_labels
 
-from sknas._base import BaseNASMLP
 from sknas._budget import Budget
+from sknas._estimators.points import FrontPoints
 from sknas._interrupts import deferred_interrupts
 from sknas._random import SeedSource
 from sknas._sklearn import fit_context, safe_indexing
@@ -41,7 +41,7 @@ def _learns_by_batches(estimator: Any) -> bool:
     return True
 
 
-class BatchLearner(BaseNASMLP):
+class BatchLearner(FrontPoints):
     """Fits to a first batch, and lets the networks learn on from the others."""
 
     def _continue_task(self, X: Any, y: Any, sample_weight: np.ndarray | None) -> Task:

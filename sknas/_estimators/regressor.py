@@ -37,20 +37,28 @@ class NASMLPRegressor(NumberPredictions):
         Activations a hidden layer may have, of ``'relu'``, ``'elu'``, ``'tanh'``,
         ``'sigmoid'``, for which ``'logistic'`` is accepted, and ``'identity'``.
     max_layers : int, default=7
-        Longest architecture in tokens: dense layers, dropouts and the output layer.
-        At least 2.
+        Longest architecture in tokens: dense layers, dropouts, skip connections and the
+        output layer. At least 2.
     dropout : float, default=0.1
         Fraction of units that a dropout layer drops in training, in [0, 1), rounded to
         1/256. 0 leaves dropout out of the space.
+    skip : bool, default=False
+        Whether residual connections are in the search space: ``'skip'`` adds what a
+        layer reads to what it gives. See :ref:`skip_connections`.
     search_strategy : str or object, default='reinforce'
         What proposes architectures. ``'reinforce'``, ``'random'``, ``'evolution'``,
-        ``'progressive'``, ``'bayesian'``, ``'enas'`` and ``'darts'`` stand for
-        `ReinforceStrategy`, `RandomStrategy`, `EvolutionStrategy`,
-        `ProgressiveStrategy`, `BayesianStrategy`, `EnasStrategy` and `DartsStrategy`
-        with their defaults; ``ReinforceStrategy(entropy=0.1)`` sets parameters, and a
-        grid over ``search_strategy__entropy`` varies them. An object of your own
-        inherits from `SearchStrategy`, or has ``setup``, ``ask`` and ``tell``. `fit`
-        uses a clone of the object, or a deep copy if it is not an estimator.
+        ``'progressive'``, ``'bayesian'``, ``'enas'`` and ``'darts'`` stand for classes
+        such as `EnasStrategy` with their defaults; ``ReinforceStrategy(entropy=0.1)``
+        sets parameters, and a grid over ``search_strategy__entropy`` varies them. Your
+        own inherits from `SearchStrategy`, or has ``setup``, ``ask`` and ``tell``.
+        `fit` uses a clone of it, or a deep copy if it is not an estimator.
+    objectives : tuple of str, default=('score',)
+        What the search is for: ``'score'``, and costs that are to be low, of
+        ``'n_parameters'`` and ``'latency'``. See :ref:`small_networks`.
+    select : {'best', 'knee'} or callable, default='best'
+        Which point of the front of several objectives is refitted: the best score, the
+        farthest from the line between the ends, or what a function of `pareto_front_`
+        returns, the number of a row.
     n_rounds : int, default=5
         Number of rounds. In each, the strategy proposes architectures and learns from
         their rewards.
@@ -73,6 +81,9 @@ class NASMLPRegressor(NumberPredictions):
         Trial 0, which the others have to beat by more than chance. ``'auto'`` is three
         layers of 256 rectified units with dropout, or the closest architecture that the
         space contains. With None the search begins with the strategy's proposals.
+    max_parameters : int or None, default=None
+        Most weights and biases of a network, with the columns of the encoded table.
+        See :ref:`small_networks`.
     weight_sharing : bool, default=False
         Whether children inherit the weights of earlier ones that had the same pair of
         adjacent layers (one-shot learning).
@@ -129,9 +140,8 @@ class NASMLPRegressor(NumberPredictions):
         if there are no more than 170; ``'auto'`` searches with these and leaves them
         out if the chosen architecture validates better without. ``'passthrough'``
         takes numbers as they are. Missing values and categories are always encoded.
-        Text columns of which 95 % can be read are numbers or dates, which a warning
-        tells; the dtype 'category', ``X[name] = X[name].astype('category')``, prevents
-        it. See :ref:`encoding`.
+        Text that is mostly numbers or dates is read as such (:ref:`text_columns`). See
+        :ref:`encoding`.
     max_time : float or None, default=None
         Seconds for all of `fit`, counted from the call. The search may use two fifths
         of them, the selection half of what is left; trainings are shortened to fit in,
@@ -151,9 +161,7 @@ class NASMLPRegressor(NumberPredictions):
         Whether to report progress on stderr: 1 for a bar if tqdm is installed, else a
         line for each round; 2 for a line for each trial.
     warm_start : bool, default=False
-        Whether `fit` continues the search of the last fit: on the same rows with its
-        trials, and on new rows with what the strategy has learned, trying the best
-        architectures first. Networks are refitted in either case. See
+        Whether `fit` continues the search of the last fit, and refits the networks: see
         :ref:`learning_on`.
 
     Attributes
@@ -186,13 +194,19 @@ class NASMLPRegressor(NumberPredictions):
         ``architecture``, ``encoding`` of the numbers, ``max_iter``, ``score``,
         ``loss``, ``n_iter``, ``time``, and ``chosen``, which is true of one of them.
         Without finalists the columns are empty.
+    pareto_front_ : dict of ndarray
+        The trials that no other one beats in all of `objectives`, the most costly one
+        first, each a row that `fit_point` can fit: ``index`` in `search_results_`,
+        ``architecture``, ``score``, ``n_parameters``, the latencies if these are
+        sought, and ``finalist_score`` and ``finalist_max_iter``, NaN and 0 of what was
+        no finalist. Of the score alone, the front is the row that was chosen.
     round_results_ : dict of ndarray
         One row for each round: ``round``, ``n_trials``, ``mean_score``, ``best_score``,
         ``time`` and ``time_children``, the seconds of the round and of the training in
         it, and what the strategy reports of its update, such as ``entropy``.
     ensemble_ : FittedEnsemble
         The networks that predict: ``ensemble_.members`` lists them, each with its
-        ``architecture``, ``coefs``, ``intercepts`` and ``weight``.
+        ``architecture``, ``coefs``, ``intercepts``, ``projections`` and ``weight``.
     coefs_ : list of ndarray of shape (n_in, n_out)
         Weights of each layer of the first member. ``coefs_[0]`` has one row for each
         column of the encoded table.
@@ -295,7 +309,10 @@ class NASMLPRegressor(NumberPredictions):
         activations: tuple[str, ...] = ("relu", "elu", "tanh", "sigmoid"),
         max_layers: int = 7,
         dropout: float = 0.1,
+        skip: bool = False,
         search_strategy: str | SearchStrategy = "reinforce",
+        objectives: tuple[str, ...] = ("score",),
+        select: str | Callable[[dict[str, np.ndarray]], int] = "best",
         n_rounds: int = 5,
         n_architectures: int = 8,
         search_epochs: int = 15,
@@ -303,6 +320,7 @@ class NASMLPRegressor(NumberPredictions):
         n_finalists: int = 3,
         n_ensemble: int = 4,
         first_architecture: str | Architecture | tuple[Any, ...] | None = "auto",
+        max_parameters: int | None = None,
         weight_sharing: bool = False,
         loss: str = "squared_error",
         solver: str = "adamw",
@@ -329,7 +347,10 @@ class NASMLPRegressor(NumberPredictions):
         self.activations = activations
         self.max_layers = max_layers
         self.dropout = dropout
+        self.skip = skip
         self.search_strategy = search_strategy
+        self.objectives = objectives
+        self.select = select
         self.n_rounds = n_rounds
         self.n_architectures = n_architectures
         self.search_epochs = search_epochs
@@ -337,6 +358,7 @@ class NASMLPRegressor(NumberPredictions):
         self.n_finalists = n_finalists
         self.n_ensemble = n_ensemble
         self.first_architecture = first_architecture
+        self.max_parameters = max_parameters
         self.weight_sharing = weight_sharing
         self.loss = loss
         self.solver = solver
@@ -370,10 +392,9 @@ class NASMLPRegressor(NumberPredictions):
         X : array-like, sparse matrix or DataFrame of shape (n_samples, n_features)
             The table. Columns may hold numbers, booleans, dates, durations, categories
             or text, and miss values. DataFrames may be those of pandas, with any of its
-            dtypes, or of polars. Sparse matrices stay sparse if their dense form of 32
-            bits takes 100 MB or more, and four times as much as their CSR form; others
-            are made dense. Tensors of torch and other arrays that follow the array API
-            standard become arrays of numpy, as do those of y and sample_weight.
+            dtypes, or of polars. Large sparse matrices stay sparse (:ref:`how
+            <sparse_tables>`). Tensors of torch and other arrays that follow the array
+            API standard are taken as well, as y and sample_weight too.
 
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Finite numbers, not negative with ``loss='poisson'``.
@@ -394,9 +415,8 @@ class NASMLPRegressor(NumberPredictions):
             If a parameter, X, y or a weight is not valid, before anything is trained;
             if every child failed.
         KeyboardInterrupt
-            After Ctrl-C. If at least one trial had finished, the best result so far has
-            been published: the estimator can predict, and `interrupted_` names the
-            stage.
+            After Ctrl-C. If one trial had finished, the best result so far has been
+            published: the estimator can predict, and `interrupted_` names the stage.
         """
         self._fit(X, y, sample_weight)
         return self

@@ -7,10 +7,13 @@ from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from sknas._budget import Budget
 from sknas._engine.evaluator import Evaluation, Request
 from sknas._engine.jobs import TrainingSettings
 from sknas._fit.evidence import choose
+from sknas._fit.front import Front, FullTraining, front_to_dict, selected_row
 from sknas._fit.settings import SelectionSettings
 from sknas._fit.workbench import Workbench
 from sknas._progress import Progress
@@ -97,6 +100,9 @@ class Selection:
         self._budget = Budget()
         # What has been measured of the noise between two of them.
         self._noises: dict[tuple[int, int], float] = {}
+        # The front that the user's function chose from, and what it chose.
+        self._rows: list[int] | None = None
+        self._selected: int | None = None
 
     def run(self, budget: Budget) -> None:
         """Train all finalists, then the best of them in each other encoding.
@@ -112,31 +118,113 @@ class Selection:
         self._progress.stage("training the finalists from scratch")
         # Step 1: every finalist in the encoding of the search. Short trainings come
         # first: should the time be over, there is something to choose from.
-        lengths = self._settings.lengths()
-        view = self._workbench.search_view
-        for number, max_iter in enumerate(lengths):
-            if budget.is_over():
-                return
-            share = budget.share(1 / (len(lengths) - number))
-            self._train(self._ranked(), view, max_iter, share)
+        self._train_lengths(self._ranked(), budget)
         if not self.finalists:
             return
-        # Step 2: the best of them in each other encoding.
+        # Step 2: what the user chooses from the front, if that was no finalist.
+        self._ask(budget)
+        # Step 3: the best of them in each other encoding.
         choice = self.choice()
         for other in list(self._workbench.views)[1:]:
             if not budget.is_over():
                 self._train([choice.index], other, choice.max_iter, budget)
 
+    def _train_lengths(self, indices: Sequence[int], budget: Budget) -> None:
+        """Train some trials in the encoding of the search for each number of epochs."""
+        lengths = self._settings.lengths()
+        for number, max_iter in enumerate(lengths):
+            if budget.is_over():
+                return
+            share = budget.share(1 / (len(lengths) - number))
+            self._train(indices, self._workbench.search_view, max_iter, share)
+
     def _ranked(self) -> list[int]:
-        """Return the best trials, the first architecture among two or more."""
+        """Return the best trials, the first architecture among two or more.
+
+        With several objectives, trials that stand for the front come before the others.
+        """
         n = self._settings.n_finalists
         # Rows of the search's record.
-        ranked = list(self._best_of_candidates().values())[:n]
+        ranked = list(self._best_of_candidates().values())
+        if self._has_costs:
+            knee_first = self._settings.select == "knee"
+            of_front = self._front().most_different(n, knee_first=knee_first)
+            ranked = list(dict.fromkeys([*of_front, *ranked]))
+        ranked = ranked[:n]
+        if self._selects:
+            return ranked
         # What the others have to beat must be measured as they are.
         incumbent = self._incumbent_trial
         if incumbent is not None and n > 1 and incumbent not in ranked:
             ranked[-1] = incumbent
         return ranked
+
+    @property
+    def _has_costs(self) -> bool:
+        """Whether something besides the score is sought."""
+        return len(self._problem.objectives) > 1
+
+    @property
+    def _selects(self) -> bool:
+        """Whether the choice is another than that of the best score."""
+        return self._has_costs and self._settings.select != "best"
+
+    def _front(self) -> Front:
+        """Return the trials of the highest fidelity that no other one beats."""
+        history = self._searcher.history
+        best = list(self._best_of_candidates().values())
+        fidelities = [history.trials[i].fidelity for i in best]
+        comparable = [
+            row
+            for row, fidelity in zip(best, fidelities, strict=True)
+            if fidelity == fidelities[0]
+        ]
+        return Front(history, comparable, self._problem.objectives)
+
+    def _full(self) -> list[FullTraining]:
+        """Return the best training of each finalist in the encoding of the search."""
+        best: dict[int, FullTraining] = {}
+        for each in self.finalists:
+            known = best.get(each.index)
+            is_better = known is None or each.merit > known.merit
+            if is_better and each.view == self._workbench.search_view:
+                best[each.index] = FullTraining(
+                    each.index, each.score, each.max_iter, each.merit
+                )
+        return list(best.values())
+
+    def front(self, choice: Choice) -> dict[str, np.ndarray]:
+        """Return the front as arrays; of the score alone, it is the choice."""
+        rows = [choice.index]
+        if self._has_costs:
+            rows = self._front().rows(self._full())
+        if self._rows is not None:
+            rows = self._rows
+        return front_to_dict(self._searcher.history, rows, self._full())
+
+    def _ask(self, budget: Budget) -> None:
+        """Let the user's function choose from the front, and train what it chooses."""
+        select = self._settings.select
+        if isinstance(select, str) or not self._has_costs:
+            return
+        # The front that is published is the one that was chosen from.
+        rows = self._front().rows(self._full())
+        if not rows:
+            raise ValueError("no trial has all of the objectives")
+        self._rows = rows
+        table = front_to_dict(self._searcher.history, rows, self._full())
+        self._selected = rows[selected_row(select, table)]
+        if all(finalist.index != self._selected for finalist in self.finalists):
+            self._train_lengths([self._selected], budget)
+
+    def _selected_trial(self) -> int | None:
+        """Return the finalist that was selected, None for the best one."""
+        if not self._selects:
+            return None
+        if self._settings.select == "knee":
+            return self._front().knee(self._full())
+        trained = {finalist.index for finalist in self.finalists}
+        return self._selected if self._selected in trained else None
 
     def _best_of_candidates(self) -> dict[Candidate, int]:
         """Return the best trial of each candidate, the best candidate first.
@@ -223,7 +311,8 @@ class Selection:
 
         The finalist that is best on the validation rows is chosen, but the first
         architecture must be beaten by more than chance. Then, if this finalist was also
-        trained in another encoding, the better of the two is chosen.
+        trained in another encoding, the better of the two is chosen. What is selected
+        from a front goes before the best.
 
         Parameters
         ----------
@@ -237,6 +326,10 @@ class Selection:
         if not positions:
             return self.best_trial()
         incumbent = self._incumbent(positions)
+        selected = self._selected_trial()
+        if selected is not None:
+            positions = [i for i in positions if self.finalists[i].index == selected]
+            incumbent = None
         # Step 1: among all trained in the encoding of the search, of every length.
         chosen = positions[self._best(positions, incumbent, measures_noise)]
         # Step 2: the same trial and length in all encodings that it was trained in.

@@ -22,12 +22,14 @@ from sklearn.base import clone
 from sknas._device import resolve_device
 from sknas._engine.jobs import TrainingSettings
 from sknas._engine.trainer import Trainer
+from sknas._fit.front import Select
 from sknas._progress import Progress
 from sknas._search.searcher import SearchSettings
 from sknas._search.strategies import STRATEGIES, SearchStrategy
 from sknas._sklearn import InvalidParameterError
 from sknas._space import ACTIVATIONS, Architecture, SearchSpace, canonical_activation
 from sknas._space.candidate import SETTINGS
+from sknas._space.pareto import OBJECTIVES
 from sknas._table.encoder import TableEncoder
 from sknas._tasks.splits import SplitSettings
 from sknas._tasks.task import Scoring
@@ -49,6 +51,7 @@ class SelectionSettings:
     n_finalists: int
     max_iter: int
     epoch_fractions: tuple[float, ...]
+    select: Select
 
     def lengths(self) -> list[int]:
         """Return the numbers of epochs to choose from, the longest training last."""
@@ -68,12 +71,20 @@ class RefitSettings:
 
 @dataclass(frozen=True)
 class FitSettings:
-    """Everything that a fit needs to know of its estimator."""
+    """Everything that a fit needs to know of its estimator.
 
+    ``owner`` is the name of the estimator's class, for messages.
+    """
+
+    owner: str
     space: SearchSpace
     strategy: SearchStrategy
-    # Trial 0, which the others have to beat.
+    # What is sought, the score first.
+    objectives: tuple[str, ...]
+    # Trial 0, which the others have to beat, and whether another may take its place.
     incumbent: Architecture | None
+    first_is_automatic: bool
+    max_parameters: int | None
     # Names of the parameters that a candidate may have a value of its own for.
     candidate_settings: frozenset[str]
     splits: SplitSettings
@@ -173,9 +184,13 @@ def read_settings(
         "n_iter_no_change": parameters["search_n_iter_no_change"],
     }
     return FitSettings(
+        owner=owner,
         space=space,
         strategy=_strategy(parameters),
+        objectives=_objectives(parameters),
         incumbent=_first_architecture(parameters, space),
+        first_is_automatic=isinstance(parameters["first_architecture"], str),
+        max_parameters=parameters["max_parameters"],
         candidate_settings=frozenset(SETTINGS).intersection(values),
         splits=_splits(parameters),
         search=search,
@@ -228,6 +243,7 @@ def _space(parameters: _Parameters) -> SearchSpace:
         tuple(str(name) for name in names),
         int(parameters["max_layers"]),
         dropout=parameters["dropout"] > 0,
+        skip=bool(parameters["skip"]),
     )
 
 
@@ -266,10 +282,23 @@ def _first_architecture(
         rule = (
             f"in the search space: widths of layer_widths={space.layer_widths}, "
             f"activations of activations={space.activations}, 'dropout' only if "
-            f"dropout > 0, and at most max_layers - 1 = {space.max_layers - 1} layers"
+            "dropout > 0, 'skip' only if skip=True, and at most max_layers - 1 = "
+            f"{space.max_layers - 1} layers"
         )
         raise parameters.invalid("first_architecture", rule)
     return first
+
+
+def _objectives(parameters: _Parameters) -> tuple[str, ...]:
+    given = list(parameters["objectives"])
+    are_known = given[:1] == ["score"] and set(given) <= set(OBJECTIVES)
+    if not are_known or len(set(given)) < len(given):
+        rule = f"different names of {list(OBJECTIVES)}, 'score' first"
+        raise parameters.invalid("objectives", rule)
+    # Without finalists, only the networks of the best trial are kept.
+    if parameters["select"] != "best" and not parameters["n_finalists"]:
+        raise parameters.invalid("select", "'best' with n_finalists=0")
+    return tuple(map(str, given))
 
 
 def _check_epoch_fractions(parameters: _Parameters) -> None:

@@ -15,6 +15,7 @@ from sknas._budget import Budget
 from sknas._engine.evaluator import Evaluation
 from sknas._fit.continuation import Continuation, EncodedRows
 from sknas._fit.evidence import score_bound
+from sknas._fit.limits import limited_space
 from sknas._fit.refit import Refit
 from sknas._fit.selection import Choice, Selection
 from sknas._fit.settings import FitSettings
@@ -36,6 +37,7 @@ from sknas._search.searcher import AskTellSearcher
 from sknas._search.state import SearchState
 from sknas._search.strategies.one_shot.base import OneShotStrategy
 from sknas._sklearn import safe_indexing
+from sknas._space import SearchSpace
 from sknas._table.encoder import TableEncoder
 from sknas._tasks.task import Task
 from sknas._warnings import describe, warn
@@ -57,6 +59,8 @@ class FitResult:
     encoder: TableEncoder
     history: SearchHistory
     choice: Choice
+    # The trials that no other one beats in everything that is sought.
+    front: dict[str, np.ndarray]
     networks: Evaluation
     ensemble: FittedEnsemble
     score_bound: float
@@ -139,13 +143,9 @@ class Fit:
         self._space = self._rows = self._measure = ""
         self._state: SearchState | None = None
         self._continued_on: str | None = None
+        self._earlier = earlier
         if settings.warm_start:
-            self._space, self._measure = space_of(settings), measure_of(settings)
-            self._rows = rows_of(X, task)
-        if earlier is not None:
-            self._state, self._continued_on = continued_state(
-                earlier, self._space, self._rows, self._measure
-            )
+            self._measure, self._rows = measure_of(settings), rows_of(X, task)
         self._stage = "search"
         self._choice: Choice | None = None
         self._refit: Refit | None = None
@@ -200,15 +200,20 @@ class Fit:
         self._progress = settings.progress
         # More folds would hardly rank better, and cost as many times as much.
         folds = self._workbench.folds(self._workbench.search_view, 1)
+        space, incumbent = limited_space(
+            settings, folds[0].X.shape[1], folds[0].output.n_outputs
+        )
         self._problem = Problem(
-            settings.space,
+            space,
             self._workbench.evaluator(folds, settings.search_training),
             self._search_metric,
             self._seeds,
-            settings.incumbent,
+            incumbent,
             settings.candidate_settings,
             self._measurement,
+            settings.objectives,
         )
+        self._continue(space)
         if self._continued_on is not None:
             self._progress.note(
                 f"continuing the search of the last fit ({self._continued_on})"
@@ -230,6 +235,15 @@ class Fit:
             self._metric,
             self._progress,
         )
+
+    def _continue(self, space: SearchSpace) -> None:
+        """Find out what of an earlier search serves this one."""
+        if self._settings.warm_start:
+            self._space = space_of(self._settings, space)
+        if self._earlier is not None:
+            self._state, self._continued_on = continued_state(
+                self._earlier, self._space, self._rows, self._measure
+            )
 
     def _measurement(self, share: float, n_folds: int) -> Measurement:
         """Return what measures on a share of the rows and on so many folds."""
@@ -307,6 +321,7 @@ class Fit:
             encoder=encoder,
             history=self._searcher.history,
             choice=choice,
+            front=self._selection.front(choice),
             networks=networks,
             ensemble=ensemble,
             score_bound=self._score_bound(choice),
@@ -366,7 +381,7 @@ class Fit:
         if not is_known or stops or has_settings or is_weighted:
             return math.nan
         # Everything that could have been chosen, whether or not it was tried.
-        n_candidates = self._settings.space.n_architectures
+        n_candidates = self._problem.space.n_architectures
         n_candidates *= len(selection.lengths()) * len(self._workbench.views)
         accuracies = [n.validation_scores[-1] for n in choice.evaluation.networks]
         n_rows = [len(validation_rows) for _, validation_rows in self._splits]

@@ -13,6 +13,7 @@ from scipy.sparse import issparse
 from sknas._fit.settings import FitSettings
 from sknas._random import SeedSource
 from sknas._search.state import SearchState
+from sknas._space import SearchSpace
 from sknas._table.reading.tables import Column, column_of
 from sknas._tasks.task import Task
 from sknas._warnings import describe, warn
@@ -65,11 +66,13 @@ class FitRecord:
         return loaded
 
 
-def space_of(settings: FitSettings) -> str:
-    """Return the ``space`` of the record of a fit."""
+def space_of(settings: FitSettings, space: SearchSpace) -> str:
+    """Return the ``space`` of the record of a fit that searches this one."""
     strategy: Any = settings.strategy
     parameters = strategy.get_params() if hasattr(strategy, "get_params") else {}
-    return _named((settings.space, type(strategy), sorted(parameters.items())))
+    return _named(
+        (space, settings.objectives, type(strategy), sorted(parameters.items()))
+    )
 
 
 def rows_of(X: Any, task: Task) -> str:

@@ -26,6 +26,9 @@ _OBJECTS = ("architecture",)
 _PROPOSED = ("proposal", "candidate")
 # Of another length for each trial: no column.
 _CURVE = "curve"
+# Two columns, of searches that measure it.
+_LATENCY = "latency"
+_LATENCIES = ("latency_1", "latency_1000")
 
 
 class SearchHistory:
@@ -85,9 +88,7 @@ class SearchHistory:
 
         def rank(index: int) -> tuple[float, ...]:
             trial = self.trials[index]
-            proposal = trial.proposal
-            fidelity = trial.max_iter * proposal.rows * proposal.folds
-            return -fidelity, -trial.reward, trial.n_parameters, index
+            return -trial.fidelity, -trial.reward, trial.n_parameters, index
 
         return sorted(self.trained(), key=rank)
 
@@ -136,8 +137,11 @@ def _names(
     names = [
         "architecture" if field.name in _PROPOSED else field.name
         for field in fields(record_class)
-        if field.name != _CURVE
+        if field.name not in (_CURVE, _LATENCY)
     ]
+    records = list(records)
+    if any(getattr(record, _LATENCY, None) is not None for record in records):
+        names += _LATENCIES
     settings = (name for record in records for name, _ in record.candidate.settings)
     return [*names, *dict.fromkeys(f"param_{name}" for name in settings)]
 
@@ -145,12 +149,15 @@ def _names(
 def _as_row(record: Trial | FinalistRecord) -> dict[str, object]:
     """Return the values of a record by the names of its columns."""
     candidate = record.candidate
-    row = {"architecture": candidate.architecture}
+    row: dict[str, object] = {"architecture": candidate.architecture}
     row |= {
         field.name: getattr(record, field.name)
         for field in fields(record)
-        if field.name not in (*_PROPOSED, _CURVE)
+        if field.name not in (*_PROPOSED, _CURVE, _LATENCY)
     }
+    latency = getattr(record, _LATENCY, None)
+    if latency is not None:
+        row |= dict(zip(_LATENCIES, latency, strict=True))
     return row | {f"param_{name}": value for name, value in candidate.settings}
 
 

@@ -20,7 +20,8 @@ class Trial:
     ``predicted_score`` where nothing predicts. ``max_iter`` is the epochs that it was
     to be trained for, and ``n_iter`` those that it was; ``cost`` is what these cost by
     the cost model of a CPU, in seconds, and so the same on every machine. ``curve`` has
-    the validation score of each epoch.
+    the validation score of each epoch. ``latency`` is how many seconds predicting one
+    row takes, and a thousand; None where it was not measured.
     """
 
     proposal: Proposal
@@ -36,6 +37,7 @@ class Trial:
     cost: float
     time: float
     curve: tuple[float, ...]
+    latency: tuple[float, float] | None = None
 
     @property
     def candidate(self) -> Candidate:
@@ -46,6 +48,19 @@ class Trial:
     def architecture(self) -> Architecture:
         """That of the candidate."""
         return self.candidate.architecture
+
+    @property
+    def fidelity(self) -> float:
+        """How many rows it was to see over all epochs and folds, relative to one."""
+        return self.max_iter * self.proposal.rows * self.proposal.folds
+
+    @property
+    def objectives(self) -> dict[str, float]:
+        """What may be sought, by name; the latency where it was measured."""
+        found = {"score": self.score, "n_parameters": float(self.n_parameters)}
+        return (
+            found if self.latency is None else {**found, "latency": sum(self.latency)}
+        )
 
 
 @dataclass(frozen=True)

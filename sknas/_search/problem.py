@@ -50,6 +50,8 @@ class Problem:
     make_measurement : callable or None, default=None
         Takes a share of the training rows and a number of folds, and returns what
         measures on these. None measures on all rows of the evaluator's folds.
+    objectives : tuple of str, default=('score',)
+        What is sought, the score first.
     """
 
     space: SearchSpace
@@ -59,6 +61,7 @@ class Problem:
     incumbent: Architecture | None
     settings: Collection[str] = frozenset(SETTINGS)
     make_measurement: Callable[[float, int], Measurement] | None = None
+    objectives: tuple[str, ...] = ("score",)
     # Those made so far, by share and folds.
     _made: dict[tuple[float, int], Measurement] = field(default_factory=dict)
 

@@ -22,7 +22,8 @@ class Outcome:
     reward : float
         As it is told; that of a failed trial is the lowest known.
     objectives : mapping of str to float
-        What else may be sought, by name: ``'score'`` and ``'n_parameters'``.
+        What may be sought, by name: ``'score'`` and ``'n_parameters'``, and
+        ``'latency'`` where it is measured. NaN of a failed trial, but for the size.
     curve : tuple of float
         Validation score after each epoch; empty of a failed trial.
     cost : float
@@ -30,6 +31,8 @@ class Outcome:
         machine.
     failed : bool
         Whether there is no network.
+    sought : tuple of str, default=('score',)
+        Names of the objectives of the search. All but the score are costs.
 
     Examples
     --------
@@ -54,6 +57,7 @@ class Outcome:
     curve: tuple[float, ...]
     cost: float
     failed: bool
+    sought: tuple[str, ...] = ("score",)
 
     @property
     def architecture(self) -> Architecture:

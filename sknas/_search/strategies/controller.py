@@ -28,7 +28,8 @@ class LSTMController(nn.Module):
     """Token embedding, LSTM of one or more layers, masked softmax.
 
     The logits are added to the log-prior of the space, which is ``-inf`` for illegal
-    tokens: these have probability 0 and every ``log_prob`` is exact.
+    tokens: these have probability 0 and every ``log_prob`` is exact. So are tokens that
+    do not lead to an architecture of a restricted space.
 
     Parameters
     ----------
@@ -43,6 +44,7 @@ class LSTMController(nn.Module):
     """
 
     log_prior: Tensor
+    token_states: Tensor
 
     def __init__(
         self,
@@ -77,13 +79,31 @@ class LSTMController(nn.Module):
             "log_prior",
             torch.tensor(space.log_prior, dtype=torch.float32, device="cpu"),
         )
+        states = torch.tensor(space.token_states, device="cpu")
+        self.register_buffer("token_states", states)
 
-    def _log_softmax(self, hidden: Tensor, step: int, previous: Tensor) -> Tensor:
-        """Return log-probabilities of the next token, given the one before it."""
-        after_dropout = torch.zeros_like(previous)
-        if self.space.dropout_token is not None:
-            after_dropout = (previous == self.space.dropout_token).long()
-        prior = self.log_prior[step][after_dropout]
+    def _allowed(self, tokens: Tensor | list[Tensor], n: int) -> Tensor | None:
+        """Return which tokens may follow each of ``n`` beginnings, None for all.
+
+        ``tokens`` are given as one tensor, or as one for each step.
+        """
+        if not self.space.is_restricted:
+            return None
+        if not isinstance(tokens, Tensor):
+            start = torch.empty((n, 0), dtype=torch.long, device="cpu")
+            tokens = torch.stack(tokens, dim=1) if tokens else start
+        return torch.tensor(self.space.allowed(tokens.numpy()), device="cpu")
+
+    def _log_softmax(
+        self, hidden: Tensor, step: int, previous: Tensor, allowed: Tensor | None
+    ) -> Tensor:
+        """Return log-probabilities of the next token, given the one before it.
+
+        Of what is allowed behind each beginning, only that of this step counts.
+        """
+        prior = self.log_prior[step][self.token_states[previous]]
+        if allowed is not None:
+            prior = prior.masked_fill(~allowed[:, step], -math.inf)
         return torch.log_softmax(self.head(hidden) + prior, dim=-1)
 
     @torch.no_grad()
@@ -110,11 +130,13 @@ class LSTMController(nn.Module):
         end = self.space.end_token
         previous = torch.full((n,), self.space.n_tokens, device="cpu")
         ended = torch.zeros(n, dtype=torch.bool, device="cpu")
-        state, columns = None, []
+        state = None
+        columns: list[Tensor] = []
         for step in range(self.space.max_layers):
             # One step of the LSTM: input and output have shape (n, 1, hidden_size).
             hidden, state = self.lstm(self.embedding(previous)[:, None], state)
-            log_p = self._log_softmax(hidden[:, 0], step, previous)
+            allowed = self._allowed(columns, n)
+            log_p = self._log_softmax(hidden[:, 0], step, previous, allowed)
             if log_p.isnan().any():
                 raise FloatingPointError("The policy became NaN.")
             drawn = torch.multinomial(log_p.exp(), 1, generator=generator)[:, 0]
@@ -161,9 +183,10 @@ class LSTMController(nn.Module):
         start = tokens.new_full((n_sequences, 1), self.space.n_tokens)
         read = torch.cat([start, tokens], dim=1)
         hidden, _ = self.lstm(self.embedding(read))
+        allowed = self._allowed(tokens, n_sequences)
         log_p = torch.stack(
             [
-                self._log_softmax(hidden[:, step], step, read[:, step])
+                self._log_softmax(hidden[:, step], step, read[:, step], allowed)
                 for step in range(self.space.max_layers)
             ],
             dim=1,

@@ -6,11 +6,19 @@ from collections.abc import Sequence
 from numbers import Integral, Real
 from typing import Any, ClassVar, NamedTuple
 
+import numpy as np
+
 from sknas._search.strategies.base import SearchStrategy
 from sknas._sklearn import Interval
-from sknas._space import Architecture, Proposed, as_proposal
+from sknas._space import Architecture, Outcome, Proposed, as_proposal
 from sknas._space.mutation import crossover, neighbours
+from sknas._space.pareto import best_first, values_of
 
+# Members that compete where several objectives count. Of more, an end of the front
+# would nearly always win. Shares of the exact hypervolume of two lookup tables, as
+# bench_front.py measures them, with 1, 2, 4 and 8: 0.983, 0.986, 0.985, 0.983 and
+# 0.910, 0.915, 0.922, 0.919.
+_N_COMPETITORS = 4
 # How far from its parent a child may be where all that is closer was tried.
 _MAX_STEPS = 20
 
@@ -22,6 +30,8 @@ class _Member(NamedTuple):
     birth: int
     reward: float
     architecture: Architecture
+    # Of several objectives, more is better; else empty.
+    values: tuple[float, ...] = ()
 
 
 class EvolutionStrategy(SearchStrategy):
@@ -30,10 +40,14 @@ class EvolutionStrategy(SearchStrategy):
     Regularised evolution [1]_, the kind of method in section 2.2.4 of the paper [2]_:
     of a few members of the population, drawn at random, the best becomes a parent. Its
     child differs by one step: a layer as wide as the next wider or narrower one of the
-    space, another activation, a layer more or less, or dropout added or removed. Each
-    child enters the population, whatever its reward, and the oldest member dies. So a
-    high reward that was mere chance is forgotten unless children confirm it. This is
-    ``search_strategy='evolution'``.
+    space, another activation, a layer more or less, or dropout or a skip connection
+    added or removed. Each child enters the population, whatever its reward, and the
+    oldest member dies. So a high reward that was mere chance is forgotten unless
+    children confirm it. This is ``search_strategy='evolution'``.
+
+    Where a search has several objectives, it is NSGA-II [3]_: tournaments and survival
+    are decided by the front that a member belongs to, and within a front by how far
+    away its neighbours are. Nobody dies of age.
 
     Read more in the :ref:`user guide <own_strategy>`.
 
@@ -45,7 +59,8 @@ class EvolutionStrategy(SearchStrategy):
 
     tournament_size : int, default=12
         Members that compete to become a parent. 1 takes any member,
-        `population_size` the best.
+        `population_size` the best. With several objectives at most four compete, so
+        that not always the ends of the front win.
 
     n_initial : int or None, default=8
         Architectures drawn from the prior of the space before there are children,
@@ -78,6 +93,9 @@ class EvolutionStrategy(SearchStrategy):
     .. [1] E. Real, A. Aggarwal, Y. Huang and Q. V. Le, "Regularized Evolution for Image
        Classifier Architecture Search", AAAI 2019.
     .. [2] F. Minutoli and M. Ciranni, "Neural Architecture Search: An overview".
+    .. [3] K. Deb, A. Pratap, S. Agarwal and T. Meyarivan, "A Fast and Elitist
+       Multiobjective Genetic Algorithm: NSGA-II", IEEE Transactions on Evolutionary
+       Computation 6, 2002.
 
     Examples
     --------
@@ -119,6 +137,8 @@ class EvolutionStrategy(SearchStrategy):
         self._n_rounds = 0
         # With other settings an architecture is still the same to evolution.
         self._told: set[Architecture] = set()
+        # Of the trials that `learn` is told of next, where several objectives count.
+        self._values: dict[Architecture, tuple[float, ...]] = {}
         # Since the last `learn`: `ask` may call `draw` more than once.
         self._drawn: set[Architecture] = set()
 
@@ -161,14 +181,44 @@ class EvolutionStrategy(SearchStrategy):
         self._n_rounds += 1
         for proposed, reward in zip(architectures, rewards, strict=True):
             architecture = as_proposal(proposed).candidate.architecture
-            member = _Member(self._n_rounds, float(reward), architecture)
+            values = self._values.get(architecture, ())
+            member = _Member(self._n_rounds, float(reward), architecture, values)
             self._population.append(member)
             self._told.add(architecture)
+        self._drawn.clear()
+        if self._values:
+            self._values = {}
+            self._keep_fronts()
+            return
         # The first of a search is told before the others of its round. It must not die
         # for it.
         self._population.sort(key=lambda member: (member.birth, member.reward))
         del self._population[: -int(self.population_size)]
-        self._drawn.clear()
+
+    def observe(self, outcomes: Sequence[Outcome]) -> None:
+        """Receive the objectives of a round, where there are several.
+
+        Parameters
+        ----------
+        outcomes : sequence of Outcome
+            Of the trials that `learn` is told of next.
+        """
+        sought = outcomes[0].sought if outcomes else ()
+        if len(sought) < 2:
+            return
+        values = values_of([outcome.objectives for outcome in outcomes], sought)
+        for outcome, of_one in zip(outcomes, values.tolist(), strict=True):
+            self._values[outcome.architecture] = tuple(of_one)
+
+    def _keep_fronts(self) -> None:
+        """Let those survive that are not dominated, or by the fewest fronts."""
+        n_values = max(len(member.values) for member in self._population)
+        comparable = [m for m in self._population if len(m.values) == n_values]
+        # An architecture may have been tried with other settings too.
+        order = best_first(np.array([member.values for member in comparable]))
+        # The worst first, as the oldest are otherwise.
+        kept = order[: int(self.population_size)][::-1]
+        self._population = [comparable[place] for place in kept]
 
     def _is_initial(self) -> bool:
         n_initial = self.population_size if self.n_initial is None else self.n_initial
@@ -199,6 +249,10 @@ class EvolutionStrategy(SearchStrategy):
         size = min(int(self.tournament_size), n_members)
         # In random order, so that of equal rewards any may win.
         drawn = self.generator_.choice(n_members, size=size, replace=False)
+        if self._population[0].values:
+            # The last of the population is the best of it.
+            best = int(drawn[:_N_COMPETITORS].max())
+            return self._population[best].architecture
         members: list[_Member] = [self._population[place] for place in drawn]
         winner = max(members, key=lambda member: member.reward)
         return winner.architecture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -10,7 +11,8 @@ import numpy as np
 
 from sknas._search.strategies.base import SearchStrategy
 from sknas._sklearn import Interval, StrOptions
-from sknas._space import Architecture, Proposed, as_proposal
+from sknas._space import Architecture, Outcome, Proposal, Proposed, as_proposal
+from sknas._space.pareto import values_of
 
 if TYPE_CHECKING:
     from sknas._search.strategies.learner import PolicyLearner
@@ -67,6 +69,12 @@ class ReinforceStrategy(SearchStrategy):
         Weight of the predictor's absolute error in the reward, which draws the search
         to where the predictor errs.
 
+    cost_weight : float, default=0.05
+        What a network ten times smaller or faster is worth in units of the reward,
+        where the search has such objectives: their decimal logarithms times this are
+        subtracted from the rewards, a mixed reward as in [1]_. It is what the policy
+        learns from and the predictor predicts.
+
     Attributes
     ----------
     space_ : SearchSpace
@@ -78,6 +86,12 @@ class ReinforceStrategy(SearchStrategy):
     See Also
     --------
     RandomStrategy : Learns nothing.
+    EvolutionStrategy : With several objectives, keeps all of a front.
+
+    References
+    ----------
+    .. [1] C.-H. Hsu et al., "MONAS: Multi-Objective Neural Architecture Search using
+       Reinforcement Learning", 2018.
 
     Examples
     --------
@@ -103,6 +117,7 @@ class ReinforceStrategy(SearchStrategy):
         "accuracy_predictor": ["boolean"],
         "predictor_candidates": [Interval(Integral, 1, None, closed="left")],
         "predictor_bonus": [Interval(Real, 0, None, closed="left")],
+        "cost_weight": [Interval(Real, 0, None, closed="left")],
     }
 
     _learner: PolicyLearner
@@ -122,6 +137,7 @@ class ReinforceStrategy(SearchStrategy):
         accuracy_predictor: bool = True,
         predictor_candidates: int = 4,
         predictor_bonus: float = 0.0,
+        cost_weight: float = 0.05,
     ) -> None:
         self.hidden_size = hidden_size
         self.n_layers = n_layers
@@ -135,6 +151,7 @@ class ReinforceStrategy(SearchStrategy):
         self.accuracy_predictor = accuracy_predictor
         self.predictor_candidates = predictor_candidates
         self.predictor_bonus = predictor_bonus
+        self.cost_weight = cost_weight
 
     def begin(self) -> None:
         """Make a policy that is close to the prior of the space."""
@@ -158,6 +175,9 @@ class ReinforceStrategy(SearchStrategy):
         # torch draws from a generator of its own, which NumPy's seeds.
         seed = int(self.generator_.integers(2**32))
         self._learner = PolicyLearner(self.space_, settings, seed)
+        # Of the trials that are told next, and the lowest mixed reward so far.
+        self._penalties: dict[Proposal, float] = {}
+        self._lowest = math.inf
 
     def draw(self, n: int) -> list[Architecture]:
         """Draw architectures from the policy.
@@ -191,9 +211,42 @@ class ReinforceStrategy(SearchStrategy):
         rewards : sequence of float
             One finite number each.
         """
+        rewards = self._mixed(architectures, rewards)
         # Its gradient is an expectation under the policy, which drew only its own.
         is_own = [self.was_asked(architecture) for architecture in architectures]
         self._learner.learn(_without_settings(architectures), rewards, is_own)
+
+    def observe(self, outcomes: Sequence[Outcome]) -> None:
+        """Receive what the trials of a round cost, if that is an objective.
+
+        Parameters
+        ----------
+        outcomes : sequence of Outcome
+            Of the trials that `learn` is told of next.
+        """
+        sought = outcomes[0].sought if outcomes else ()
+        if len(sought) < 2:
+            return
+        values = values_of([outcome.objectives for outcome in outcomes], sought)
+        # Of a network that failed, the score is NaN, and so is the sum.
+        penalties = -values[:, 1:].sum(axis=1) / math.log(10) + 0.0 * values[:, 0]
+        proposals = [outcome.proposal for outcome in outcomes]
+        self._penalties = dict(zip(proposals, penalties.tolist(), strict=True))
+
+    def _mixed(
+        self, architectures: Sequence[Proposed], rewards: Sequence[float]
+    ) -> Sequence[float]:
+        """Subtract what was observed; a failure has the lowest reward known."""
+        if not self._penalties:
+            return rewards
+        penalties = [self._penalties.get(as_proposal(a), 0.0) for a in architectures]
+        self._penalties = {}
+        mixed = np.asarray(rewards) - self.cost_weight * np.asarray(penalties)
+        is_finite = np.isfinite(mixed)
+        self._lowest = min([self._lowest, *mixed[is_finite].tolist()])
+        worst = self._lowest if math.isfinite(self._lowest) else 0.0
+        found: list[float] = np.where(is_finite, mixed, worst).tolist()
+        return found
 
     def predict(self, architectures: Sequence[Proposed]) -> np.ndarray:
         """Predict rewards; NaN without predictor and before anything was told.

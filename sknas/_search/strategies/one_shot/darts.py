@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from numbers import Integral, Real
 from typing import Any, ClassVar
@@ -176,9 +177,12 @@ class DartsStrategy(OneShotStrategy):
         Returns
         -------
         list of Architecture
-            Independent draws.
+            Independent draws; fewer than ``n`` where most are too large for the space.
         """
-        return [self._alpha.sample(self.generator_) for _ in range(n)]
+        drawn = (self._alpha.sample(self.generator_) for _ in range(_MAX_DRAWS * n))
+        # Gates know nothing of a greatest number of parameters.
+        small = (each for each in drawn if each in self.space_)
+        return list(itertools.islice(small, n))
 
 
 class Alpha:
