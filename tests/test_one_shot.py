@@ -42,6 +42,8 @@ class FakeSupernet:
     """Trains nothing; its loss is linear in the gates, and rewards are as given."""
 
     n_batches, n_validation_batches = 3, 4
+    # In epochs, of one architecture on all rows.
+    cost_of_scoring = 0.0
 
     def __init__(self, space=SPACE, reward=None, costs=None):
         self.space = space
@@ -55,7 +57,8 @@ class FakeSupernet:
 
     @property
     def progress(self):
-        return self.n_epochs / N_EPOCHS
+        n_scored = sum(len(of) for _, of, *batch in self.calls if batch == [None])
+        return (self.n_epochs + self.cost_of_scoring * n_scored) / N_EPOCHS
 
     def train(self, gates):
         self.calls.append(("train", gates))
@@ -107,6 +110,16 @@ def test_enas_trains_an_architecture_per_batch_and_the_policy_after_the_warm_up(
     _, candidates, batch = supernet.calls[-1]
     assert len(set(candidates)) == len(candidates) == 7
     assert batch is None
+
+
+def test_scoring_costs_no_more_than_twice_the_training():
+    supernet = FakeSupernet(reward=_share)
+    # Scoring ten costs as much as half of the training.
+    supernet.cost_of_scoring = N_EPOCHS / 20
+    strategy = _enas(SearchSpace((8, 16, 32), ("relu", "tanh"), 6), warm_up=0.99)
+    strategy.explore(supernet)
+    assert len(strategy._scores) == 40
+    assert supernet.progress == 3
 
 
 def test_enas_trains_deep_architectures_more_often_than_its_policy_draws_them():
@@ -392,7 +405,7 @@ def test_the_supernet_keeps_to_what_it_may_cost():
     assert all(a > b for a, b in itertools.pairwise(rates))
     assert rates[-1] < 0.001
     over = BudgetedSupernet(problem, math.inf, Budget(0.0))
-    assert over.progress == 1
+    assert over.progress == math.inf
 
 
 # The search.

@@ -127,7 +127,7 @@ class BudgetedSupernet:
     def progress(self) -> float:
         """Share of what it may cost, or of its time, that is used up."""
         if self._supernet.is_over or self._budget.is_over():
-            return 1.0
+            return math.inf
         # Without a limit, no time is a share of it.
         used = (time.monotonic() - self._began) / self._seconds
         return max(self.cost / self._allowance, used)

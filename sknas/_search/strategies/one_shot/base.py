@@ -25,7 +25,8 @@ class TrainableSupernet(Protocol):
         How many batches the rows to train on and to validate on have.
     progress : float
         Share of what the supernet may cost, or of its time, that is used up: from 1 on
-        there should be no further epoch. The learning rate follows it.
+        there should be no further epoch. Infinite when the time of the search is over.
+        The learning rate follows it.
     """
 
     @property

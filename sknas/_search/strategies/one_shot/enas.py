@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 
 # Draws for each architecture that is wanted, of which some are too shallow, or equal.
 _MAX_DRAWS = 3
+# No further candidates are scored from a progress on at which scoring has cost twice
+# as much as training, which it does in a short search only.
+_MOST_PROGRESS = 3.0
+_SCORED_TOGETHER = 10
 
 
 class EnasStrategy(OneShotStrategy):
@@ -41,7 +45,8 @@ class EnasStrategy(OneShotStrategy):
     ----------
     supernet_share : float, default=0.075
         Share of the search, in units of its cost, that the training of the supernet may
-        take. As many children are left out, and some more for the scoring.
+        take. As many children are left out, and some more for the scoring, which takes
+        twice as much at most.
 
     warm_up : float, default=0.3
         Share of that before the policy learns: weights that were just drawn say little
@@ -51,7 +56,7 @@ class EnasStrategy(OneShotStrategy):
         Architectures per step of the policy.
 
     n_candidates : int, default=100
-        Architectures drawn from the policy and scored in the end.
+        Architectures drawn from the policy and scored in the end, at most.
 
     hidden_size : int, default=64
         Units of the LSTM.
@@ -169,10 +174,20 @@ class EnasStrategy(OneShotStrategy):
             supernet.train([Gates.of(each, self.space_) for each in drawn])
             if supernet.progress >= self.warm_up:
                 self._update(supernet)
+        self._score(supernet)
+
+    def _score(self, supernet: TrainableSupernet) -> None:
+        """Draw candidates and rank them by their rewards on all validation rows."""
         n_candidates = int(self.n_candidates)
         drawn = self._learner.draw(_MAX_DRAWS * n_candidates)
         candidates = list(dict.fromkeys(drawn))[:n_candidates]
-        self.rank(candidates, supernet.rewards(candidates).tolist())
+        rewards: list[float] = []
+        while len(rewards) < len(candidates):
+            scored = candidates[len(rewards) :][:_SCORED_TOGETHER]
+            rewards += supernet.rewards(scored).tolist()
+            if supernet.progress >= _MOST_PROGRESS:
+                break
+        self.rank(candidates[: len(rewards)], rewards)
 
     def _draw_deep(self, n: int) -> list[Architecture]:
         """Draw from the policy, an architecture of twice the depth twice as often."""
