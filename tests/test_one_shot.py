@@ -380,7 +380,7 @@ def test_enas_ranks_what_fits_above_what_cannot():
     scores = strategy._scores
     fits = {each: score for each, score in scores.items() if _share(each)}
     cannot = [score for each, score in scores.items() if each not in fits]
-    assert np.mean(list(fits.values())) > max(cannot)
+    assert np.mean(list(fits.values())) > np.mean(cannot) + 0.1
 
 
 def test_the_supernet_keeps_to_what_it_may_cost():
