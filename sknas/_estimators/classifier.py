@@ -49,11 +49,12 @@ class NASMLPClassifier(ClassPredictions):
         layer reads to what it gives. See :ref:`skip_connections`.
     search_strategy : str or object, default='reinforce'
         What proposes architectures. ``'reinforce'``, ``'random'``, ``'evolution'``,
-        ``'progressive'``, ``'bayesian'``, ``'enas'`` and ``'darts'`` stand for classes
-        such as `EnasStrategy` with their defaults; ``ReinforceStrategy(entropy=0.1)``
-        sets parameters, and a grid over ``search_strategy__entropy`` varies them. Your
-        own inherits from `SearchStrategy`, or has ``setup``, ``ask`` and ``tell``.
-        `fit` uses a clone of it, or a deep copy if it is not an estimator.
+        ``'progressive'``, ``'bayesian'``, ``'halving'``, ``'hyperband'``, ``'enas'``
+        and ``'darts'`` stand for classes such as `EnasStrategy` with their defaults;
+        ``ReinforceStrategy(entropy=0.1)`` sets parameters, and a grid over
+        ``search_strategy__entropy`` varies them. Your own inherits from
+        `SearchStrategy`, or has ``setup``, ``ask`` and ``tell``. `fit` uses a clone of
+        it, or a deep copy if it is not an estimator.
     objectives : tuple of str, default=('score',)
         What the search is for: ``'score'``, and costs that are to be low, of
         ``'n_parameters'`` and ``'latency'``. See :ref:`small_networks`.
@@ -68,10 +69,11 @@ class NASMLPClassifier(ClassPredictions):
         Architectures per round.
     search_epochs : int, default=15
         Epochs of a child's training in the search.
-    search_n_iter_no_change : int or None, default=3
+    search_n_iter_no_change : int, 'extrapolation' or None, default=3
         A child's training ends early when its validation loss has not improved for
-        this many epochs; its best epoch counts. None trains for all epochs and
-        takes the last.
+        this many epochs; its best epoch counts. ``'extrapolation'`` is 3, and ends it
+        too when its scores are too low to become one of the `n_finalists` best. None
+        trains for all epochs and takes the last.
     n_finalists : int, default=3
         The best trials are trained again, from scratch and for longer (`max_iter`,
         `epoch_fractions`), before the choice; with two or more, `first_architecture`
@@ -320,7 +322,7 @@ class NASMLPClassifier(ClassPredictions):
         n_rounds: int = 5,
         n_architectures: int = 8,
         search_epochs: int = 15,
-        search_n_iter_no_change: int | None = 3,
+        search_n_iter_no_change: int | str | None = 3,
         n_finalists: int = 3,
         n_ensemble: int = 4,
         first_architecture: str | Architecture | tuple[Any, ...] | None = "auto",

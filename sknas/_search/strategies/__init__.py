@@ -3,6 +3,9 @@
 from sknas._search.strategies.base import SearchStrategy
 from sknas._search.strategies.bayesian import BayesianStrategy
 from sknas._search.strategies.evolution import EvolutionStrategy
+from sknas._search.strategies.fidelity.halving import HalvingStrategy
+from sknas._search.strategies.fidelity.hyperband import HyperbandStrategy
+from sknas._search.strategies.fidelity.plain import PLAIN_STRATEGIES
 from sknas._search.strategies.one_shot.base import OneShotStrategy
 from sknas._search.strategies.one_shot.darts import DartsStrategy
 from sknas._search.strategies.one_shot.enas import EnasStrategy
@@ -12,11 +15,9 @@ from sknas._search.strategies.reinforce import ReinforceStrategy
 
 #: Those that have a name.
 STRATEGIES: dict[str, type[SearchStrategy]] = {
-    "reinforce": ReinforceStrategy,
-    "random": RandomStrategy,
-    "evolution": EvolutionStrategy,
-    "progressive": ProgressiveStrategy,
-    "bayesian": BayesianStrategy,
+    **PLAIN_STRATEGIES,
+    "halving": HalvingStrategy,
+    "hyperband": HyperbandStrategy,
     "enas": EnasStrategy,
     "darts": DartsStrategy,
 }
@@ -27,6 +28,8 @@ __all__ = [
     "DartsStrategy",
     "EnasStrategy",
     "EvolutionStrategy",
+    "HalvingStrategy",
+    "HyperbandStrategy",
     "OneShotStrategy",
     "ProgressiveStrategy",
     "RandomStrategy",
