@@ -105,11 +105,7 @@ class Supernet:
         metric: ValidationMetric,
         budget: Budget = _UNLIMITED,
     ) -> None:
-        if data.X_validation is None or data.y_validation is None:
-            raise ValueError(
-                "A supernet must have validation rows, on which its slices are "
-                "compared. Got none instead."
-            )
+        validation = _validation(data, space)
         if not settings.is_stochastic:
             # All rows are one batch of L-BFGS, but not of what stands in for it.
             settings = replace(settings, solver="adamw")
@@ -118,12 +114,6 @@ class Supernet:
         self._device, self._output = device, data.output
         self._rows = TrainingRows(data, [settings.label_smoothing], device)
         self._n_rows = data.n_rows
-        validation = TrainingData(
-            data.X_validation,
-            data.y_validation,
-            data.output,
-            sample_weight=data.sample_weight_validation,
-        )
         self._validation_rows = TrainingRows(validation, [0.0], device)
         self._n_validation_rows = validation.n_rows
         self._metric = metric.restrict(np.arange(validation.n_rows))
@@ -427,3 +417,23 @@ class Supernet:
         )
         n_further = (n_activations - len(widths)) * sum(widths) / len(widths)
         return cost + _MIXED * CPU.kilounit * n_rows * n_further / 1e3
+
+
+def _validation(data: TrainingData, space: SearchSpace) -> TrainingData:
+    """Return the validation rows as rows, or raise ValueError: there is no supernet."""
+    if data.X_validation is None or data.y_validation is None:
+        raise ValueError(
+            "A supernet must have validation rows, on which its slices are compared. "
+            "Got none instead."
+        )
+    if space.skip:
+        raise ValueError(
+            "A supernet must have a space without skip connections, whose weights no "
+            f"two widths share. Got {space!r} instead."
+        )
+    return TrainingData(
+        data.X_validation,
+        data.y_validation,
+        data.output,
+        sample_weight=data.sample_weight_validation,
+    )
