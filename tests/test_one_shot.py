@@ -514,6 +514,17 @@ def test_candidates_with_settings_are_refused(one_shot, three_class_table):
         one_shot(*three_class_table, WithSettings())
 
 
+@pytest.mark.parametrize("strategy", STRATEGIES.values(), ids=STRATEGIES)
+def test_a_limit_of_parameters_holds_and_skip_connections_are_refused(
+    strategy, one_shot, three_class_table
+):
+    classifier = one_shot(*three_class_table, strategy, max_parameters=200)
+    tried = classifier.search_results_["architecture"]
+    assert max(each.n_parameters(6, 3) for each in tried) <= 200
+    with pytest.raises(ValueError, match="without skip connections"):
+        one_shot(*three_class_table, strategy, skip=True)
+
+
 def test_a_subclass_without_its_methods_says_so():
     strategy = OneShotStrategy()
     strategy.setup(SPACE, 0)
