@@ -4,6 +4,8 @@ from sknas._estimators import NASMLPClassifier, NASMLPRegressor
 from sknas._paper import PAPER_SETTINGS
 from sknas._search.strategies import (
     BayesianStrategy,
+    DartsStrategy,
+    EnasStrategy,
     EvolutionStrategy,
     HalvingStrategy,
     HyperbandStrategy,
@@ -21,6 +23,8 @@ __all__ = [
     "Architecture",
     "BayesianStrategy",
     "Candidate",
+    "DartsStrategy",
+    "EnasStrategy",
     "EvolutionStrategy",
     "HalvingStrategy",
     "HyperbandStrategy",

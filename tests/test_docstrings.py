@@ -11,6 +11,8 @@ from sknas import (
     Architecture,
     BayesianStrategy,
     Candidate,
+    DartsStrategy,
+    EnasStrategy,
     EvolutionStrategy,
     HalvingStrategy,
     HyperbandStrategy,
@@ -53,6 +55,8 @@ PUBLIC_CLASSES = (
     HyperbandStrategy,
     ProgressiveStrategy,
     BayesianStrategy,
+    EnasStrategy,
+    DartsStrategy,
     Architecture,
     Candidate,
     Proposal,
@@ -101,6 +105,8 @@ def test_the_public_objects_are_found():
         ReinforceStrategy,
         EvolutionStrategy,
         ProgressiveStrategy,
+        EnasStrategy,
+        DartsStrategy,
     ],
 )
 def test_documented_defaults_are_those_of_the_signature(cls):

@@ -49,12 +49,21 @@ class NASMLPClassifier(ClassPredictions):
         layer reads to what it gives. See :ref:`skip_connections`.
     search_strategy : str or object, default='reinforce'
         What proposes architectures. ``'reinforce'``, ``'random'``, ``'evolution'``,
+<<<<<<< HEAD
         ``'progressive'``, ``'bayesian'``, ``'halving'`` and ``'hyperband'`` stand for
         `ReinforceStrategy`, `HyperbandStrategy` and so on with their defaults;
         ``ReinforceStrategy(entropy=0.1)`` sets parameters, and a grid over
         ``search_strategy__entropy`` varies them. An object of your own inherits from
         `SearchStrategy`, or has ``setup``, ``ask`` and ``tell``. `fit` uses a clone of
         the object, or a deep copy if it is not an estimator.
+=======
+        ``'progressive'``, ``'bayesian'``, ``'halving'``, ``'hyperband'``, ``'enas'``
+        and ``'darts'`` stand for classes such as `EnasStrategy` with their defaults;
+        ``ReinforceStrategy(entropy=0.1)`` sets parameters, and a grid over
+        ``search_strategy__entropy`` varies them. Your own inherits from
+        `SearchStrategy`, or has ``setup``, ``ask`` and ``tell``. `fit` uses a clone of
+        it, or a deep copy if it is not an estimator.
+>>>>>>> oneshot/oneshot
     objectives : tuple of str, default=('score',)
         What the search is for: ``'score'``, and costs that are to be low, of
         ``'n_parameters'`` and ``'latency'``. See :ref:`small_networks`.

@@ -146,9 +146,7 @@ class AskTellSearcher:
             max_iter = problem.evaluator.trainer.settings.max_iter
             self.strategy.set_max_resources(epochs=max_iter, folds=problem.n_folds)
         if not self._is_set_up:
-            # The first optimiser of a process imports more of torch.
-            with deferred_interrupts():
-                self.strategy.setup(problem.space, problem.seeds.seed("strategy"))
+            self._set_up(problem, budget)
             self._is_set_up = True
         seconds_of_last = 0.0
         # Rounds follow those of an earlier search.
@@ -165,6 +163,13 @@ class AskTellSearcher:
         if self.best is None:
             raise ValueError(self._why_all_failed())
         return self.history
+
+    def _set_up(self, problem: Problem, budget: Budget) -> None:
+        """Prepare the strategy for a search that no earlier one began."""
+        del budget
+        # The first optimiser of a process imports more of torch.
+        with deferred_interrupts():
+            self.strategy.setup(problem.space, problem.seeds.seed("strategy"))
 
     def _try_round(self, number: int, budget: Budget) -> bool:
         """Run a round; an error in a later one ends the search but not the fit."""
