@@ -51,7 +51,7 @@ class SelectionSettings:
     n_finalists: int
     max_iter: int
     epoch_fractions: tuple[float, ...]
-    select: Select
+    select: Select = "best"
 
     def lengths(self) -> list[int]:
         """Return the numbers of epochs to choose from, the longest training last."""

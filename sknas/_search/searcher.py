@@ -350,16 +350,20 @@ class AskTellSearcher:
         known = [t.reward for t in (*self.history.trials, *trials)]
         finite = [r for r in (*known, self._guess) if math.isfinite(r)]
         worst = min(finite, default=0.0)
-        for trial, evaluation in zip(trials, evaluations, strict=True):
-            if trial.status == FAILED:
-                self.history.record(replace(trial, reward=worst))
-                continue
-            self.history.record(self._timed(trial, evaluation))
-            for store, weights in zip(self._stores, evaluation.weights, strict=False):
-                store.add(trial.architecture, weights, trial.reward)
-            index = len(self.history) - 1
-            if index == self.history.best_first()[0]:
-                self.best = index, evaluation
+        # An interrupt waits, since a latency takes a moment to measure.
+        with deferred_interrupts():
+            for trial, evaluation in zip(trials, evaluations, strict=True):
+                if trial.status == FAILED:
+                    self.history.record(replace(trial, reward=worst))
+                    continue
+                self.history.record(self._timed(trial, evaluation))
+                for store, weights in zip(
+                    self._stores, evaluation.weights, strict=False
+                ):
+                    store.add(trial.architecture, weights, trial.reward)
+                index = len(self.history) - 1
+                if index == self.history.best_first()[0]:
+                    self.best = index, evaluation
 
     def _timed(self, trial: Trial, evaluation: Evaluation) -> Trial:
         """Measure the latency, if it is sought; no worker trains at the same time."""
