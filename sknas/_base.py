@@ -53,6 +53,7 @@ def parameters_of(architecture: Any) -> dict[str, Any]:
         "layer_widths": tuple(sorted({width for width, _ in dense_layers})),
         "activations": tuple(sorted({name for _, name in dense_layers})),
         "max_layers": len(architecture.layers) + 1,
+        "skip": any(architecture.skip_after),
         "first_architecture": architecture,
         "n_rounds": 1,
         "n_architectures": 1,
@@ -71,6 +72,7 @@ class BaseNASMLP(MLPParametersMixin):
         "activations": ["array-like"],
         "max_layers": [Interval(Integral, 2, None, closed="left")],
         "dropout": [Interval(Real, 0, 1, closed="left")],
+        "skip": ["boolean"],
         "search_strategy": [
             StrOptions(set(STRATEGIES)),
             HasMethods(["setup", "ask", "tell"]),

@@ -53,6 +53,8 @@ INVALID = [
     ("max_layers", 3.0),
     ("dropout", 1),
     ("dropout", -0.1),
+    ("skip", "yes"),
+    ("first_architecture", ((8, "relu"), "skip")),
     ("search_strategy", "annealing"),
     ("search_strategy", _HalfAStrategy()),
     ("n_rounds", 0),

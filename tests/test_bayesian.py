@@ -314,7 +314,7 @@ def test_what_was_chosen_is_believed_before_the_next_is_chosen():
     strategy = _searching(space=SearchSpace((8, 64), ("relu", "tanh"), 4))
     _told(strategy, 3)
     process = strategy._process
-    posterior = process.posterior(strategy._candidates())
+    posterior = process.posterior(strategy._candidates(8))
     means, root = posterior.means, posterior.root()
     covariance, noise = root @ root.T, process.noise * process.variance
     expected, n_changed = [], 0

@@ -128,3 +128,20 @@ def test_stacks_of_wide_tables_have_bounded_weights(density):
         widths = [architectures[p].dense_layers[0][0] for p in stack]
         # In the first layer, padding included; a child of 512 units has 5 million.
         assert 10_000 * max(widths) * len(stack) <= 5_120_000
+
+
+def test_skip_connections_cost_and_children_that_have_them_are_neighbours():
+    plain = Architecture((64, "relu"), (64, "relu"), (32, "relu"))
+    identity = Architecture((64, "relu"), (64, "relu"), "skip", (32, "relu"))
+    projection = Architecture((64, "relu"), (64, "relu"), (32, "relu"), "skip")
+
+    def cost(architectures):
+        return CPU.cost(architectures, n_rows=64, n_features=20, n_outputs=3)
+
+    costs = [cost([each]) for each in (plain, identity, projection)]
+    assert costs[0] < costs[1] < costs[2] < 1.5 * costs[0]
+    mixed = cost([plain, identity, projection])
+    of_each = [cost([plain, plain, each]) for each in (identity, projection)]
+    assert mixed == pytest.approx(sum(of_each) - cost([plain] * 3))
+    (stack,) = group([identity, plain, identity, plain], cost, 8)
+    assert stack == [1, 3, 0, 2]

@@ -19,6 +19,7 @@ SPACES = {
     "dropout": (SearchSpace((8, 16), ("relu", "tanh"), 4), 5, 2),
     "many outputs": (SearchSpace((16, 4, 64), ("relu",), 5), 7, 100),
     "no dropout": (SearchSpace((3, 8), ("elu",), 6, dropout=False), 3, 1),
+    "skip": (SearchSpace((3, 7, 8), ("elu",), 6, skip=True), 3, 2),
 }
 every_space = pytest.mark.parametrize(
     ("space", "n_inputs", "n_outputs"), SPACES.values(), ids=SPACES
@@ -28,7 +29,8 @@ every_space = pytest.mark.parametrize(
 def _limits(space, n_inputs, n_outputs):
     sizes = sorted({each.n_parameters(n_inputs, n_outputs) for each in space})
     assert sizes[0] == smallest(space, n_inputs, n_outputs)
-    assert sizes[-1] == largest(space, n_inputs, n_outputs)
+    bound = largest(space, n_inputs, n_outputs)
+    assert sizes[-1] <= bound if space.skip else sizes[-1] == bound
     # Each of these is itself allowed, and one less is not.
     chosen = [sizes[0], sizes[len(sizes) // 3], sizes[2 * len(sizes) // 3]]
     return [limit for size in chosen for limit in (size, size + 1)]
@@ -91,7 +93,8 @@ def test_draws_from_a_restricted_space_reach_all_of_it(space, n_inputs, n_output
         assert all(each in part for each in drawn)
         counts = np.array([drawn.count(each) for each in part]) / 300
         deviations = np.sqrt(np.array(probabilities) / 300)
-        assert (np.abs(counts - probabilities) <= 5 * deviations).all()
+        # One or two draws of what is rare are no surprise.
+        assert (np.abs(counts - probabilities) <= 5 * deviations + 0.01).all()
 
 
 def _probability(space, architecture):
@@ -100,8 +103,8 @@ def _probability(space, architecture):
     allowed = space.allowed(np.array([tokens]))
     probability = 1.0
     for step, token in enumerate(tokens):
-        after_dropout = step > 0 and tokens[step - 1] == space.dropout_token
-        row = prior[step, int(after_dropout)] * allowed[0, step]
+        state = space.token_states[tokens[step - 1] if step else -1]
+        row = prior[step, state] * allowed[0, step]
         probability *= row[token] / row.sum()
     return probability
 

@@ -295,3 +295,16 @@ def test_resamples_without_a_value_do_not_count():
     metric = _metric(lambda *_: next(values), y=y)
     assert math.isfinite(metric.noise(*candidates[:2]))
     assert _metric(lambda *_: math.nan, y=y).noise(*candidates[:2]) == 0
+
+
+@pytest.mark.parametrize("scoring", [None, "roc_auc"])
+def test_a_metric_of_some_rows_is_that_of_a_smaller_table(scoring):
+    weights = np.array([1.0, 2, 1, 3, 1, 2])
+    rows = np.array([4, 0, 2, 5])
+    whole = ClassificationMetric(scoring, LABELS, Y, None, weights)
+    part = whole.restrict(rows)
+    alone = ClassificationMetric(scoring, LABELS, Y[rows], None, weights[rows])
+    score = part.score(P[rows])
+    assert score == alone.score(P[rows])
+    assert part.reward(P[rows], score) == alone.reward(P[rows], score)
+    assert part.guess_reward() == alone.guess_reward()

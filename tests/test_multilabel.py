@@ -143,6 +143,9 @@ def test_what_is_compared_are_labels_and_what_is_scored_are_rows(table):
     assert metric.reward(p, 0.0) < right
     assert metric.merit(p, 0.0) == pytest.approx(right, abs=0.1)
     assert metric.guess_reward() < metric.reward(p, 0.0)
+    rows = np.array([7, 3, 200, 11])
+    some = metric.restrict(rows), task.metric(None, None, rows)
+    assert some[0].reward(p[rows], 0.0) == some[1].reward(p[rows], 0.0)
     temperature = metric.temperature(p)
     losses = {
         t: _log_loss(y, p, t, task.sample_weight)

@@ -94,6 +94,10 @@ def test_merits_are_deviances_relative_to_a_constant():
     expected = 1 - mean_poisson_deviance(y, numbers, sample_weight=weights) / of_guess
     assert metric.merit(predictions, score) == pytest.approx(expected, rel=1e-5)
     assert metric.guess_reward() == pytest.approx(0, abs=1e-5)
+    rows = np.arange(N_ROWS // 2)
+    some = metric.restrict(rows), task.metric(None, None, rows)
+    rewards = [each.reward(predictions[rows], score) for each in some]
+    assert rewards[0] == rewards[1] != metric.reward(predictions, score)
 
 
 @pytest.mark.parametrize("factor", [1e-300, 1.0, 1e307])

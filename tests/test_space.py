@@ -15,6 +15,8 @@ SPACES = {
     "no dropout": SearchSpace((8, 16), ("relu",), 4, dropout=False),
     "dropout": SearchSpace((8, 16), ("relu", "tanh"), 4),
     "deep": SearchSpace((8,), ("elu",), 7),
+    "skip": SearchSpace((8, 16), ("relu",), 6, skip=True),
+    "skip alone": SearchSpace((8, 16), ("relu",), 5, dropout=False, skip=True),
 }
 every_space = pytest.mark.parametrize("space", SPACES.values(), ids=SPACES)
 
@@ -59,7 +61,7 @@ def test_an_architecture_cannot_be_changed():
     ids=repr,
 )
 def test_a_malformed_layer_is_refused(layer):
-    with pytest.raises(ValueError, match=r"must be 'dropout' or a pair .* Got") as info:
+    with pytest.raises(ValueError, match=r"must be 'dropout', 'skip' .* Got") as info:
         Architecture((8, "relu"), layer)
     assert repr(layer) in str(info.value)
 
@@ -90,6 +92,41 @@ def test_properties_of_an_architecture_agree_with_a_worked_example():
     )
     # 5 inputs, 2 outputs: (5+1)*4 + (4+1)*3 + (3+1)*4 + (4+1)*2
     assert architecture.n_parameters(5, 2) == 24 + 15 + 16 + 10
+
+
+@pytest.mark.parametrize(
+    ("layers", "rule"),
+    [
+        (((8, "relu"), "skip"), "before its second dense"),
+        (((8, "relu"), "dropout", "skip"), "before its second dense"),
+        ((*[(8, "relu")] * 2, "skip", "skip"), "'skip' right after 'skip'"),
+        ((*[(8, "relu")] * 2, "skip", "dropout"), "'dropout' right after 'skip'"),
+        (("skip", (8, "relu")), "begin with a dense layer"),
+    ],
+)
+def test_a_skip_connection_that_is_out_of_order_is_refused(layers, rule):
+    with pytest.raises(ValueError, match=f"must .*{rule}"):
+        Architecture(*layers)
+
+
+def test_skip_connections_agree_with_a_worked_example():
+    layers = ((4, "elu"), (4, "relu"), "dropout", "skip", (3, "tanh"), "skip")
+    architecture = Architecture(*layers)
+    assert architecture.dense_layers == ((4, "elu"), (4, "relu"), (3, "tanh"))
+    assert architecture.dropout_after == (False, True, False)
+    assert architecture.skip_after == (False, True, True)
+    # The second layer is as wide as what it skips from; the third is not.
+    assert architecture.projections == (2,)
+    assert architecture.bigrams() == (
+        ("input", (4, "elu")),
+        ((4, "elu"), (4, "relu", "skip")),
+        ((4, "relu", "skip"), (3, "tanh", "skip")),
+        ((3, "tanh", "skip"), "output"),
+        ((4, "relu", "skip"), (3, "tanh", "projection")),
+    )
+    plain = Architecture((4, "elu"), (4, "relu"), (3, "tanh"))
+    assert architecture.n_parameters(5, 2) == plain.n_parameters(5, 2) + 4 * 3
+    assert eval(repr(architecture), {"Architecture": Architecture}) == architecture
 
 
 def test_dropout_is_transparent_to_bigrams_and_parameters():
@@ -130,6 +167,15 @@ def test_the_number_of_architectures_agrees_with_a_count_by_hand():
     assert SearchSpace((8, 16), ("relu",), 3, dropout=False).n_architectures == 2 + 4
     # Three layers end dense (2 * 6) or in dropout after a dense one (4 * 1).
     assert SearchSpace((8, 16), ("relu",), 4).n_architectures == 2 + 6 + 12 + 4
+
+
+@every_space
+def test_layers_that_may_follow_are_those_of_the_architectures(space):
+    found, beam = set(), [()]
+    for _ in range(space.max_layers - 1):
+        beam = [(*t, token) for t in beam for token in space.next_layers(t)]
+        found.update(beam)
+    assert {space.decode(tokens) for tokens in found} == set(space)
 
 
 @every_space
@@ -181,8 +227,8 @@ def _prior_probability(space, architecture):
     tokens = space.encode(architecture)
     log_probability = 0.0
     for position, token in enumerate(tokens):
-        after_dropout = position > 0 and tokens[position - 1] == space.dropout_token
-        log_probability += space.log_prior[position, int(after_dropout), token]
+        state = space.token_states[tokens[position - 1] if position else -1]
+        log_probability += space.log_prior[position, state, token]
     return math.exp(log_probability)
 
 
@@ -196,7 +242,7 @@ def test_under_the_prior_every_depth_is_equally_likely(space):
 
 
 def test_samples_follow_the_prior():
-    space = SearchSpace((8, 16), ("relu",), 4)
+    space = SearchSpace((8, 16), ("relu",), 4, skip=True)
     generator = np.random.default_rng(0)
     n_draws = 4000
     counts = Counter(space.sample(generator) for _ in range(n_draws))

@@ -109,6 +109,22 @@ def test_weights_that_do_not_fit_the_architecture_are_refused():
         store.add(architecture, _weights(architecture, 1.0)[:-1], 0.5)
 
 
+def test_layers_with_skip_connections_share_nothing_with_those_without():
+    store = BigramWeightStore()
+    wide = (8, "relu")
+    skipped = Architecture(RELU, wide, "skip")
+    weights = _weights(skipped, 1.0)
+    projection = np.full((4, 8), 7.0, dtype=np.float32), np.empty(0, np.float32)
+    store.add(skipped, [*weights, projection], 0.5)
+    # Of a child without the skip connection, only the first layer is known.
+    found = store.retrieve(Architecture(RELU, wide))
+    assert _first_values(found) == [1.0, None, None]
+    # Weights come with the projection that they were trained beside.
+    found = store.retrieve(Architecture(TANH, RELU, wide, "dropout", "skip"))
+    assert _first_values(found) == [None, None, 2.0, 3.0, 7.0]
+    assert found[-1][1].shape == (0,)
+
+
 def test_a_pickled_store_answers_the_same():
     store, architecture = BigramWeightStore(), Architecture(RELU, TANH)
     store.add(architecture, _weights(architecture, 1.0), 0.5)

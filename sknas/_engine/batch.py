@@ -84,6 +84,7 @@ class Batch:
         # layer reads the batch, (n_children, n_rows, n_features) without copies, and
         # needs no such gradient.
         layers: list[HiddenLayer] = []
+        projection_gradients = network.projection_views(network.gradients)
         for layer, activations in enumerate(network.activation_runs):
             buffers = weights[layer], activations, self.masks[layer]
             if not layers and isinstance(self.X, SparseBatch):
@@ -95,6 +96,7 @@ class Batch:
             hidden_layer = layer_class(
                 layers[-1].output if layers else self._expanded(network),
                 *buffers,
+                network.skips(layer, projection_gradients.get(layer)),
                 input_gradient=layers[-1].gradient if layers else None,
                 gradients=gradients[layer],
             )

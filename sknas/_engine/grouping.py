@@ -89,7 +89,26 @@ class CostModel:
         flops = 2 * n_rows * (3 * sum(n_weights) - n_weights[0])
         each = self.megaflop * flops / 1e6 + self.kilounit * n_rows * sum(hidden) / 1e3
         total: float = self.step + self.layer * len(hidden) + len(sizes) * each
-        return total
+        skips = zip(*(each.skip_after for each in architectures), strict=True)
+        total += _SKIP * self.layer * sum(map(any, skips))
+        return total + sum(
+            self._cost_of_skips(architecture, hidden, n_rows)
+            for architecture in architectures
+        )
+
+    def _cost_of_skips(
+        self, architecture: Architecture, widths: Sequence[int], n_rows: int
+    ) -> float:
+        """Return what the skip connections add for a child, padding included."""
+        cost, projected = 0.0, architecture.projections
+        for layer, skips in enumerate(architecture.skip_after):
+            if skips:
+                cost += _SKIP * self.kilounit * n_rows * widths[layer] / 1e3
+            if layer in projected:
+                # Products as many as those of the layer.
+                flops = 6 * n_rows * widths[layer - 1] * widths[layer]
+                cost += self.megaflop * flops / 1e6
+        return cost
 
 
 # Microseconds of a step in which a thread holds the interpreter, so that others wait.
@@ -97,6 +116,10 @@ class CostModel:
 # 1.15 at 340, 1.4 at 480, 1.5 at 900, 1.75 at 2,500; two processes reach 1.6 to 1.9 for
 # all of these. More than two have not been measured.
 _INTERPRETER = 200.0
+# What a skip connection takes relative to all else of a layer but the products: of what
+# a stack shares, and of the passes over units. With batch 64, five around 64 units took
+# 60 us alone, and 25 for each child of a stack of 8; two around 256 took 10 to 30.
+_SKIP = 0.4
 # A child joins a stack if it adds no more than this share of its cost alone.
 _WORTHWHILE = 0.8
 
@@ -201,7 +224,9 @@ def group(
     def alike(position: int) -> tuple[object, ...]:
         architecture = architectures[position]
         names = [name for _, name in architecture.dense_layers]
-        return depth(position), architecture.hidden_layer_sizes, names, position
+        # Calls are for neighbours that have the same activations and skip connections.
+        kind = names, architecture.skip_after
+        return depth(position), architecture.hidden_layer_sizes, *kind, position
 
     stacks: list[list[int]] = []
     for position in sorted(range(len(architectures)), key=alike):

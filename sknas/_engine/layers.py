@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from sknas._engine.skips import Skips
+
 _aten = torch.ops.aten
 
 
@@ -87,7 +89,7 @@ def runs_of(names: Sequence[str]) -> Iterator[tuple[str, slice]]:
 
 
 class HiddenForward:
-    """The forward pass of a hidden layer, ``f(X W + b)``, dropped out.
+    """The forward pass of a hidden layer, ``f(X W + b)``, dropped out, plus the skips.
 
     It serves training and validation alike. It holds views of everything it reads and
     writes, since to make a view costs a microsecond each time.
@@ -102,6 +104,8 @@ class HiddenForward:
         Each activation with the neighbouring children that have it: one call each.
     mask : Tensor of shape (n_children, n_rows, n_out) or None, default=None
         Dropout, drawn elsewhere.
+    skips : Skips or None, default=None
+        Skip connections around the layer.
 
     Attributes
     ----------
@@ -115,6 +119,7 @@ class HiddenForward:
         weights: tuple[Tensor, Tensor],
         activations: Sequence[tuple[str, slice]],
         mask: Tensor | None = None,
+        skips: Skips | None = None,
     ) -> None:
         self._input = layer_input
         self._weights, self._biases = weights
@@ -124,7 +129,12 @@ class HiddenForward:
         )
         self._mask = mask
         # The output before dropout is kept, since the derivative follows from it.
-        self.output = self._hidden if mask is None else torch.empty_like(self._hidden)
+        is_whole = mask is None and skips is None
+        self.output = self._hidden if is_whole else torch.empty_like(self._hidden)
+        added_to = self._hidden if mask is None else self.output
+        self._additions = (
+            skips.additions(layer_input, added_to, self.output) if skips else []
+        )
         self._activated = [
             (ACTIVATIONS[name].forward, self._hidden[run]) for name, run in activations
         ]
@@ -136,6 +146,8 @@ class HiddenForward:
             activate(hidden)
         if self._mask is not None:
             torch.mul(self._hidden, self._mask, out=self.output)
+        for add in self._additions:
+            add()
 
     def _multiply(self) -> None:
         torch.baddbmm(self._biases, self._input, self._weights, out=self._hidden)
@@ -146,7 +158,7 @@ class HiddenLayer(HiddenForward):
 
     Parameters
     ----------
-    layer_input, weights, activations, mask
+    layer_input, weights, activations, mask, skips
         As of the forward pass.
     input_gradient : Tensor of the shape of ``layer_input``, or None
         Where to write the gradient with respect to it, if that is needed.
@@ -166,38 +178,52 @@ class HiddenLayer(HiddenForward):
         weights: tuple[Tensor, Tensor],
         activations: Sequence[tuple[str, slice]],
         mask: Tensor | None,
+        skips: Skips | None = None,
         *,
         input_gradient: Tensor | None,
         gradients: tuple[Tensor, Tensor],
     ) -> None:
-        super().__init__(layer_input, weights, activations, mask)
+        super().__init__(layer_input, weights, activations, mask, skips)
         # Views: (n_children, n_in, n_rows) and, below, (n_children, n_out, n_in).
         self._input_transposed = layer_input.transpose(1, 2)
         self._input_gradient = input_gradient
         self._weights_transposed = self._weights.transpose(1, 2)
         self._weight_gradients, self._bias_gradients = gradients
         self.gradient = torch.empty_like(self._hidden)
+        # With respect to the pre-activations. A skip connection hands on the other one.
+        self._inner_gradient = self.gradient
+        self._skips_back: Sequence[Callable[[], object]] = []
+        if skips is not None and input_gradient is not None:
+            self._inner_gradient = torch.empty_like(self.gradient)
+            self._skips_back = skips.backward_steps(
+                layer_input, self.gradient, input_gradient
+            )
         self._differentiated = [
-            (ACTIVATIONS[name].backward, self._hidden[run], self.gradient[run])
+            (ACTIVATIONS[name].backward, self._hidden[run], self._inner_gradient[run])
             for name, run in activations
         ]
 
     def backward(self) -> None:
         """Turn ``gradient`` into those of weights, biases and input."""
-        # dL/dZ = dL/dH * mask * f'(Z), in place.
+        # dL/dZ = dL/dH * mask * f'(Z), in place but for skip connections.
         if self._mask is not None:
-            self.gradient.mul_(self._mask)
+            torch.mul(self.gradient, self._mask, out=self._inner_gradient)
+        elif self._inner_gradient is not self.gradient:
+            self._inner_gradient.copy_(self.gradient)
         for differentiate, hidden, gradient in self._differentiated:
             differentiate(gradient, hidden)
         # Over the rows: (n_children, n_rows, n_out) to (n_children, 1, n_out).
-        torch.sum(self.gradient, 1, keepdim=True, out=self._bias_gradients)
+        torch.sum(self._inner_gradient, 1, keepdim=True, out=self._bias_gradients)
         self._multiply_back()
+        for step_back in self._skips_back:
+            step_back()
 
     def _multiply_back(self) -> None:
         # dL/dW = X^T dL/dZ, and dL/dX = dL/dZ W^T, for each child.
-        torch.bmm(self._input_transposed, self.gradient, out=self._weight_gradients)
+        gradient = self._inner_gradient
+        torch.bmm(self._input_transposed, gradient, out=self._weight_gradients)
         if self._input_gradient is not None:
-            torch.bmm(self.gradient, self._weights_transposed, out=self._input_gradient)
+            torch.bmm(gradient, self._weights_transposed, out=self._input_gradient)
 
 
 class BFloat16HiddenLayer(HiddenLayer):
@@ -212,6 +238,7 @@ class BFloat16HiddenLayer(HiddenLayer):
         weights: tuple[Tensor, Tensor],
         activations: Sequence[tuple[str, slice]],
         mask: Tensor | None,
+        skips: Skips | None = None,
         *,
         input_gradient: Tensor | None,
         gradients: tuple[Tensor, Tensor],
@@ -221,6 +248,7 @@ class BFloat16HiddenLayer(HiddenLayer):
             weights,
             activations,
             mask,
+            skips,
             input_gradient=input_gradient,
             gradients=gradients,
         )
@@ -243,7 +271,7 @@ class BFloat16HiddenLayer(HiddenLayer):
 
     def _multiply_back(self) -> None:
         # The input and the weights are still rounded from the way forward.
-        self._rounded_hidden.copy_(self.gradient)
+        self._rounded_hidden.copy_(self._inner_gradient)
         torch.bmm(
             self._rounded_input_transposed,
             self._rounded_hidden,

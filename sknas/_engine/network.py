@@ -1,8 +1,9 @@
 """Multilayer perceptrons of one depth as one tensor, with analytic gradients.
 
 All tensors carry a leading axis ``n_children``. Hidden layer ``l`` computes, for each
-child, ``H[l] = f(X[l] @ W[l] + b[l])``, where ``X[l]`` is ``H[l - 1]`` after dropout.
-What the logits of the output layer mean, `sknas._tasks.outputs` says.
+child, ``H[l] = f(X[l] @ W[l] + b[l])``, where ``X[l]`` is ``H[l - 1]`` after dropout,
+plus ``X[l - 1]``, or ``X[l - 1] @ P[l - 1]``, if there is a skip connection. What the
+logits of the output layer mean, `sknas._tasks.outputs` says.
 
 Logits have the shape (n_children, n_outputs, n_rows), rows last, and the output layer
 keeps its weights the other way round: with few outputs, products and softmax along a
@@ -14,6 +15,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator, Sequence
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
@@ -24,13 +26,13 @@ from sknas._engine.layers import (
     OutputForward,
     runs_of,
 )
-from sknas._engine.sparse import (
-    SparseRows,
-    first_layer,
-)
+from sknas._engine.skips import IDENTITY, NONE, PROJECTION, Skips
+from sknas._engine.sparse import SparseRows, first_layer
 from sknas._space import Architecture
 from sknas._typing import Weights
 
+# What neighbouring children have in common, and their positions.
+Run: TypeAlias = tuple[str, slice]
 # A flat buffer's views begin on cache lines: 16 floats of 4 bytes.
 _ALIGNMENT = 16
 # Rows passed forward at once when nothing is trained: bounds the memory.
@@ -73,10 +75,13 @@ class StackedMLP:
         For each hidden layer, the stretches of neighbouring children that share an
         activation: one call computes a stretch.
     parameters, gradients : Tensor of shape (n_children, n_parameters)
-        All weights, then all biases, a row for each child: the optimizer moves a whole
-        stack in one call.
+        All weights, those of projections last, then all biases, a row for each child:
+        the optimizer moves a whole stack in one call.
     weights, biases : list of Tensor
         Views of ``parameters``, (n_children, n_in, n_out) and (n_children, 1, n_out).
+    projections : dict of int to Tensor
+        Views of the same shape: the projections around the hidden layers that have one
+        in any child.
     padding : Tensor of the shape of ``parameters``, or None
         1 where a child has a parameter, else 0. None where all are equally wide.
     """
@@ -111,12 +116,13 @@ class StackedMLP:
                 *(a.dropout_after for a in self.architectures), strict=True
             )
         ]
-        self.activation_runs = [
-            list(runs_of([name for _, name in column]))
-            for column in zip(
-                *(a.dense_layers for a in self.architectures), strict=True
-            )
-        ]
+        self.activation_runs = _runs_by_layer(
+            [[name for _, name in a.dense_layers] for a in self.architectures]
+        )
+        self._kinds = _runs_by_layer(list(map(_kinds_of_skips, self.architectures)))
+        # Hidden layers around which a child has a projection.
+        projected = {i for a in self.architectures for i in a.projections}
+        self._projected = sorted(projected)
         self._n_weights, self._offsets, size = self._layout()
         self.parameters = torch.zeros(
             (self.n_children, size), dtype=torch.float32, device=device
@@ -126,34 +132,38 @@ class StackedMLP:
             (self.n_children, 1), dtype=torch.int64, device=device
         )
         self.weights, self.biases = self.views(self.parameters)
+        self.projections = self.projection_views(self.parameters)
         # All weights and no bias: what weight decay shrinks.
         self.decayed = self.parameters[:, : self._n_weights]
         self.decayed_gradients = self.gradients[:, : self._n_weights]
+        self.bfloat16_layers = self._large_layers() if bfloat16 else []
+        self.padding = self._make_padding()
+
+    def _large_layers(self) -> list[int]:
+        """Return the hidden layers that are worth multiplying in bfloat16."""
         # By the children's own widths: padding makes no child a large one.
-        self.bfloat16_layers = [
+        return [
             layer
             for layer in range(len(self._shapes) - 1)
-            if bfloat16
-            and all(
+            if all(
                 widths[layer] * widths[layer + 1] >= _BFLOAT16_WEIGHTS
                 for widths in self._child_widths
             )
         ]
-        self.padding = self._make_padding()
 
     def _layout(self) -> tuple[int, list[int], int]:
         """Place all weights before all biases, each at an aligned offset."""
         # Each of the shapes is (n_in, n_out) of a layer, padded to the widest child.
-        sizes = [a * b for a, b in self._shapes] + [b for _, b in self._shapes]
+        with_weights = [*self._shapes, *(self._shapes[i] for i in self._projected)]
+        sizes = [a * b for a, b in with_weights] + [b for _, b in self._shapes]
         padded = [math.ceil(size / _ALIGNMENT) * _ALIGNMENT for size in sizes]
         ends = list(itertools.accumulate(padded, initial=0))
         # Where the weights end, where each view begins, and the length of a row.
-        return ends[len(self._shapes)], ends[:-1], ends[-1]
+        return ends[len(with_weights)], ends[:-1], ends[-1]
 
     def views(self, flat: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         """View a flat buffer as weights (k, n_in, n_out) and biases (k, 1, n_out)."""
-        n_layers = len(self._shapes)
-        # The offsets of the weights come first, and those of the biases after them.
+        # The offsets of the weights come first, and those of the biases last.
         weights = [
             flat[:, start : start + a * b].view(-1, a, b)
             for start, (a, b) in zip(self._offsets, self._shapes, strict=False)
@@ -164,10 +174,35 @@ class StackedMLP:
         biases = [
             flat[:, start : start + b].view(-1, 1, b)
             for start, (_, b) in zip(
-                self._offsets[n_layers:], self._shapes, strict=True
+                self._offsets[-len(self._shapes) :], self._shapes, strict=True
             )
         ]
         return weights, biases
+
+    def projection_views(self, flat: Tensor) -> dict[int, Tensor]:
+        """View a flat buffer as projections (k, n_in, n_out), by their layers."""
+        views = {}
+        for layer, start in zip(
+            self._projected, self._offsets[len(self._shapes) :], strict=False
+        ):
+            a, b = self._shapes[layer]
+            views[layer] = flat[:, start : start + a * b].view(-1, a, b)
+        return views
+
+    def skips(self, layer: int, gradients: Tensor | None = None) -> Skips | None:
+        """Return the skip connections around a hidden layer, None without any.
+
+        Parameters
+        ----------
+        layer : int
+            Which of the hidden layers, from 0.
+        gradients : Tensor, optional
+            Where to write those of the projections.
+        """
+        kinds = self._kinds[layer]
+        if all(kind == NONE for kind, _ in kinds):
+            return None
+        return Skips(kinds, self.projections.get(layer), gradients)
 
     def _make_padding(self) -> Tensor | None:
         """Return 1 for parameters that a child has and 0 for padding, if needed."""
@@ -181,11 +216,19 @@ class StackedMLP:
         return padding
 
     def _corners(self, flat: Tensor, child: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield a child's own (weights, bias) of each layer, without the padding."""
+        """Yield a child's own (weights, bias) of each layer, without the padding.
+
+        Those of its projections come last. Their biases are empty.
+        """
         layers = zip(*self.views(flat), strict=True)
-        shapes = itertools.pairwise(self._child_widths[child])
+        shapes = list(itertools.pairwise(self._child_widths[child]))
         for (weights, biases), (n_in, n_out) in zip(layers, shapes, strict=True):
             yield weights[child, :n_in, :n_out], biases[child, 0, :n_out]
+        projected = self.architectures[child].projections
+        projections = self.projection_views(flat) if projected else {}
+        for layer in projected:
+            n_in, n_out = shapes[layer]
+            yield projections[layer][child, :n_in, :n_out], flat[child, :0]
 
     def initialize(
         self, child: int, seed: int, inherited: Sequence[Weights | None] | None = None
@@ -202,7 +245,7 @@ class StackedMLP:
         seed : int
             Decides the weights and the dropout of this child.
         inherited : sequence of (weights, bias) or None, optional
-            One entry per layer.
+            One entry per layer, then one per projection.
         """
         generator = torch.Generator("cpu").manual_seed(seed)
         names = [name for _, name in self.architectures[child].dense_layers]
@@ -229,7 +272,7 @@ class StackedMLP:
         self.dropout_seeds[child].copy_(dropout_seed)
 
     def extract(self, child: int, parameters: Tensor | None = None) -> list[Weights]:
-        """Copy a child's weights and biases out, as arrays.
+        """Copy a child's weights and biases out, as arrays; projections come last.
 
         Parameters
         ----------
@@ -254,7 +297,7 @@ class StackedMLP:
         child : int
             Position on the leading axis.
         arrays : sequence of (weights, bias)
-            One entry per layer, as `extract` returns them.
+            One entry per layer and projection, as `extract` returns them.
         flat : Tensor of the shape of ``parameters``
             Changed in place.
         """
@@ -318,20 +361,37 @@ class StackedMLP:
             # Copies: products may differ in their last bits with how an array is
             # aligned, and a table that workers share is not aligned like one's own.
             batches = (chunk.clone() for chunk in torch.split(X, _CHUNK))
+        skips = [self.skips(layer) for layer in range(len(self.activation_runs))]
         layers = list(
             # Hidden layers only: `activation_runs` is one shorter than the others.
-            zip(self.weights, self.biases, self.activation_runs, strict=False)
+            zip(self.weights, self.biases, self.activation_runs, skips, strict=False)
         )
         chunks = []
         for batch in batches:
-            weights, biases, runs = layers[0]
+            weights, biases, runs, _ = layers[0]
             layer = first_layer(batch, (weights, biases), runs)
             layer.forward()
-            for weights, biases, runs in layers[1:]:
-                layer = HiddenForward(layer.output, (weights, biases), runs)
+            for weights, biases, runs, around in layers[1:]:
+                layer = HiddenForward(
+                    layer.output, (weights, biases), runs, skips=around
+                )
                 layer.forward()
             last = self.weights[-1], self.biases[-1]
             output_layer = OutputForward(layer.output, last)
             output_layer.forward()
             chunks.append(output_layer.logits)
         return torch.cat(chunks, dim=2)
+
+
+def _runs_by_layer(of_children: Sequence[Sequence[str]]) -> list[list[Run]]:
+    """Return for each hidden layer the stretches of children that are alike there."""
+    return [list(runs_of(column)) for column in zip(*of_children, strict=True)]
+
+
+def _kinds_of_skips(architecture: Architecture) -> list[str]:
+    """Return the kind of skip connection around each hidden layer."""
+    projected = architecture.projections
+    return [
+        NONE if not skips else PROJECTION if layer in projected else IDENTITY
+        for layer, skips in enumerate(architecture.skip_after)
+    ]

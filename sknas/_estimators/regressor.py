@@ -37,11 +37,14 @@ class NASMLPRegressor(NumberPredictions):
         Activations a hidden layer may have, of ``'relu'``, ``'elu'``, ``'tanh'``,
         ``'sigmoid'``, for which ``'logistic'`` is accepted, and ``'identity'``.
     max_layers : int, default=7
-        Longest architecture in tokens: dense layers, dropouts and the output layer.
-        At least 2.
+        Longest architecture in tokens: dense layers, dropouts, skip connections and the
+        output layer. At least 2.
     dropout : float, default=0.1
         Fraction of units that a dropout layer drops in training, in [0, 1), rounded to
         1/256. 0 leaves dropout out of the space.
+    skip : bool, default=False
+        Whether residual connections are in the search space: ``'skip'`` adds what a
+        layer reads to what it gives. See :ref:`skip_connections`.
     search_strategy : str or object, default='reinforce'
         What proposes architectures. ``'reinforce'``, ``'random'``, ``'evolution'``,
         ``'progressive'`` and ``'bayesian'`` stand for `ReinforceStrategy`,
@@ -56,8 +59,8 @@ class NASMLPRegressor(NumberPredictions):
         ``'n_parameters'`` and ``'latency'``. See :ref:`small_networks`.
     select : {'best', 'knee'} or callable, default='best'
         Which point of the front of several objectives is refitted: the best score, the
-        farthest from the line between the ends, or what a function of `pareto_front_`
-        returns, the number of a row.
+        farthest from the line between the ends, or the row that a function of
+        `pareto_front_` returns.
     n_rounds : int, default=5
         Number of rounds. In each, the strategy proposes architectures and learns from
         their rewards.
@@ -81,8 +84,7 @@ class NASMLPRegressor(NumberPredictions):
         layers of 256 rectified units with dropout, or the closest architecture that the
         space contains. With None the search begins with the strategy's proposals.
     max_parameters : int or None, default=None
-        Most weights and biases of a network, with the columns of the encoded table.
-        See :ref:`small_networks`.
+        Most weights and biases that a network may have: see :ref:`small_networks`.
     weight_sharing : bool, default=False
         Whether children inherit the weights of earlier ones that had the same pair of
         adjacent layers (one-shot learning).
@@ -154,8 +156,7 @@ class NASMLPRegressor(NumberPredictions):
         a ``joblib.parallel_config`` context. One process trains large children in as
         many threads as torch may use. The result depends on neither.
     random_state : int, RandomState instance or None, default=None
-        An int makes the result reproducible. numpy's and torch's global states are
-        neither read nor changed; None takes entropy from the operating system.
+        An int makes the result reproducible. Global states are neither read nor changed.
     verbose : bool or int, default=False
         Whether to report progress on stderr: 1 for a bar if tqdm is installed, else a
         line for each round; 2 for a line for each trial.
@@ -205,7 +206,7 @@ class NASMLPRegressor(NumberPredictions):
         it, and what the strategy reports of its update, such as ``entropy``.
     ensemble_ : FittedEnsemble
         The networks that predict: ``ensemble_.members`` lists them, each with its
-        ``architecture``, ``coefs``, ``intercepts`` and ``weight``.
+        ``architecture``, ``coefs``, ``intercepts``, ``projections`` and ``weight``.
     coefs_ : list of ndarray of shape (n_in, n_out)
         Weights of each layer of the first member. ``coefs_[0]`` has one row for each
         column of the encoded table.
@@ -308,6 +309,7 @@ class NASMLPRegressor(NumberPredictions):
         activations: tuple[str, ...] = ("relu", "elu", "tanh", "sigmoid"),
         max_layers: int = 7,
         dropout: float = 0.1,
+        skip: bool = False,
         search_strategy: str | SearchStrategy = "reinforce",
         objectives: tuple[str, ...] = ("score",),
         select: str | Callable[[dict[str, np.ndarray]], int] = "best",
@@ -345,6 +347,7 @@ class NASMLPRegressor(NumberPredictions):
         self.activations = activations
         self.max_layers = max_layers
         self.dropout = dropout
+        self.skip = skip
         self.search_strategy = search_strategy
         self.objectives = objectives
         self.select = select

@@ -90,7 +90,19 @@ class _Network(nn.Module):
         super().__init__()
         self.names = [name for _, name in member.architecture.dense_layers]
         self.layers = nn.ModuleList(
-            _linear(coef, intercept) for coef, intercept in member.layers
+            _linear(coef, intercept)
+            for coef, intercept in zip(member.coefs, member.intercepts, strict=True)
+        )
+        # Of skip connections, by the numbers of their layers.
+        projections = {
+            str(layer): _linear(coef) for layer, coef in member.projections.items()
+        }
+        self.skips = nn.ModuleDict(
+            {
+                str(layer): projections.get(str(layer), nn.Identity())
+                for layer, skips in enumerate(member.architecture.skip_after)
+                if skips
+            }
         )
         columns = None
         if member.columns is not None:
@@ -100,20 +112,28 @@ class _Network(nn.Module):
     def forward(self, encoded: Tensor) -> Tensor:
         """Return logits of shape (n_rows, n_outputs)."""
         hidden = encoded if self.columns is None else encoded[:, self.columns]
-        for layer, name in zip(self.layers, [*self.names, None], strict=True):
-            hidden = layer(hidden)
-            hidden = hidden if name is None else _ACTIVATIONS[name](hidden)
-        return hidden
+        for position, name in enumerate(self.names):
+            before = hidden
+            hidden = _ACTIVATIONS[name](self.layers[position](before))
+            if str(position) in self.skips:
+                hidden = hidden + self.skips[str(position)](before)
+        logits: Tensor = self.layers[-1](hidden)
+        return logits
 
 
-def _linear(coef: np.ndarray, intercept: np.ndarray) -> nn.Linear:
+def _linear(coef: np.ndarray, intercept: np.ndarray | None = None) -> nn.Linear:
     """Make a layer of weights (n_in, n_out); its own are drawn from no generator."""
     layer: nn.Linear = nn.utils.skip_init(
-        nn.Linear, *coef.shape, dtype=torch.float64, device="cpu"
+        nn.Linear,
+        *coef.shape,
+        bias=intercept is not None,
+        dtype=torch.float64,
+        device="cpu",
     )
     with torch.no_grad():
         layer.weight.copy_(torch.as_tensor(coef.T.copy()))
-        layer.bias.copy_(torch.as_tensor(intercept.copy()))
+        if intercept is not None:
+            layer.bias.copy_(torch.as_tensor(intercept.copy()))
     return layer
 
 

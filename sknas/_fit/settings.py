@@ -243,6 +243,7 @@ def _space(parameters: _Parameters) -> SearchSpace:
         tuple(str(name) for name in names),
         int(parameters["max_layers"]),
         dropout=parameters["dropout"] > 0,
+        skip=bool(parameters["skip"]),
     )
 
 
@@ -281,7 +282,8 @@ def _first_architecture(
         rule = (
             f"in the search space: widths of layer_widths={space.layer_widths}, "
             f"activations of activations={space.activations}, 'dropout' only if "
-            f"dropout > 0, and at most max_layers - 1 = {space.max_layers - 1} layers"
+            "dropout > 0, 'skip' only if skip=True, and at most max_layers - 1 = "
+            f"{space.max_layers - 1} layers"
         )
         raise parameters.invalid("first_architecture", rule)
     return first

@@ -26,7 +26,8 @@ class Member:
         Its hidden layers.
     layers : sequence of (ndarray, ndarray)
         Weights of shape (n_in, n_out) and biases of shape (n_out,), one pair for each
-        layer, the output layer included.
+        layer, the output layer included; then one for each skip connection with
+        weights, a projection, whose biases are empty.
     weight : float, default=1.0
         Its share in the average, relative to the other members.
     columns : ndarray of int or None, default=None
@@ -41,12 +42,22 @@ class Member:
     @property
     def coefs(self) -> list[np.ndarray]:
         """The weights of each layer, of shape (n_in, n_out)."""
-        return [coef for coef, _ in self.layers]
+        return [coef for coef, _ in self.layers[: self._n_layers]]
 
     @property
     def intercepts(self) -> list[np.ndarray]:
         """The biases of each layer, of shape (n_out,)."""
-        return [intercept for _, intercept in self.layers]
+        return [intercept for _, intercept in self.layers[: self._n_layers]]
+
+    @property
+    def projections(self) -> dict[int, np.ndarray]:
+        """The weights of projections, (n_in, n_out), by hidden layers from 0."""
+        weights = (coef for coef, _ in self.layers[self._n_layers :])
+        return dict(zip(self.architecture.projections, weights, strict=True))
+
+    @property
+    def _n_layers(self) -> int:
+        return len(self.architecture.dense_layers) + 1
 
 
 class _Stack:
@@ -66,6 +77,11 @@ class _Stack:
             np.array(biases, np.float64)
             for biases in zip(*(member.intercepts for member in members), strict=True)
         ]
+        of_members = [member.projections for member in members]
+        self.projections = {
+            layer: np.array([each[layer] for each in of_members], np.float64)
+            for layer in self.architecture.projections
+        }
 
     def members(self) -> Iterator[Member]:
         """Yield the members again, as views of the stacked arrays."""
@@ -74,19 +90,26 @@ class _Stack:
                 (coefs[position], biases[position])
                 for coefs, biases in zip(self.coefs, self.intercepts, strict=True)
             ]
+            projected = self.projections.values()
+            layers += [(coefs[position], np.empty(0)) for coefs in projected]
             yield Member(self.architecture, layers, weight, self.columns)
 
     def logits(self, X: Matrix) -> np.ndarray:
         """Return pre-activations of the output, (n_members, n_rows, n_outputs)."""
         hidden = X if self.columns is None else X[:, self.columns]
         names = [name for _, name in self.architecture.dense_layers]
+        skips = self.architecture.skip_after
         for layer, (coefs, biases) in enumerate(
             zip(self.coefs, self.intercepts, strict=True)
         ):
-            if layer:
-                HIDDEN[names[layer - 1]](hidden)
-            hidden = _product(hidden, coefs)
+            before, hidden = hidden, _product(hidden, coefs)
             hidden += biases[:, None]
+            if layer == len(names):
+                break
+            HIDDEN[names[layer]](hidden)
+            if skips[layer]:
+                projection = self.projections.get(layer)
+                hidden += before if projection is None else before @ projection
         return hidden
 
 

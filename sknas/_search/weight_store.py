@@ -19,7 +19,9 @@ class BigramWeightStore:
     """Weights of the best child seen so far for each pair of adjacent dense layers.
 
     Everything goes in and comes out as a copy. Within a child that holds a pair
-    twice, the pair nearer to the input is kept.
+    twice, the pair nearer to the input is kept. Projections of skip connections are
+    kept too: the weights beside them make up for what they give, and are of no use
+    with others. Both are always those of the same child.
     """
 
     def __init__(self) -> None:
@@ -35,8 +37,8 @@ class BigramWeightStore:
         architecture : Architecture
             What the child was built from.
         weights : sequence of (ndarray, ndarray)
-            Weights of shape (n_in, n_out) and biases of shape (n_out,) for each of
-            ``architecture.bigrams()``.
+            Weights of shape (n_in, n_out) and biases of shape (n_out,), or of a
+            projection (0,), for each of ``architecture.bigrams()``.
         score : float
             If two children have the same pair, the weights of the one with the higher
             score are kept; on a tie, those of the earlier child.

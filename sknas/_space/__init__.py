@@ -7,6 +7,7 @@ from sknas._space.architecture import (
     canonical_activation,
 )
 from sknas._space.candidate import Candidate, Proposal, Proposed, as_proposal
+from sknas._space.gates import Gates
 from sknas._space.outcome import Outcome
 from sknas._space.search_space import SearchSpace
 
@@ -15,6 +16,7 @@ __all__ = [
     "Architecture",
     "Bigram",
     "Candidate",
+    "Gates",
     "Outcome",
     "Proposal",
     "Proposed",

@@ -13,6 +13,7 @@ import numpy as np
 from sknas._space.architecture import (
     DROPOUT,
     OUTPUT,
+    SKIP,
     Architecture,
     Layer,
     canonical_activation,
@@ -25,7 +26,8 @@ class SearchSpace:
     """All architectures that can be written with a vocabulary of layers.
 
     A sequence of tokens is at least one dense layer, has no dropout first or twice in
-    a row, and ends with the output layer, which counts towards ``max_layers``.
+    a row, no skip connection around the first layer and nothing but a dense layer after
+    one, and ends with the output layer, which counts towards ``max_layers``.
 
     Parameters
     ----------
@@ -34,20 +36,28 @@ class SearchSpace:
     activations : tuple of str
         Activations of dense layers.
     max_layers : int
-        Longest sequence of tokens, dropout and the output layer counted.
+        Longest sequence of tokens, dropouts, skip connections and the output layer
+        counted.
     dropout : bool, default=True
         Whether dropout is in the vocabulary.
+    skip : bool, default=False
+        Whether skip connections are.
 
     Attributes
     ----------
     vocabulary : tuple
-        One entry per token: every (width, activation) pair, then ``'dropout'`` if it
-        is in the space, last ``'output'``, the token that ends a sequence.
-    log_prior : ndarray of shape (max_layers, 2, n_tokens)
-        Log-probability of each next token, given how many tokens there are and
-        whether the last one is dropout (1) or not (0). Every depth that is allowed is
-        equally likely, and among the layers every token. Illegal tokens have
-        ``-inf``. A random search draws from it; an untrained controller nearly does.
+        One entry per token: every (width, activation) pair, then ``'dropout'`` and
+        ``'skip'`` if they are in the space, last ``'output'``, the token that ends a
+        sequence.
+    token_states : ndarray of shape (n_tokens + 1,)
+        What a token leaves behind: 0 for a dense layer, 1 for dropout, 2 for a skip
+        connection. The last entry, also 0, is for no token yet.
+    log_prior : ndarray of shape (max_layers, n_states, n_tokens)
+        Log-probability of each next token, given how many tokens there are and the
+        state that the last one left behind; there are 3 states if ``skip``, else 2.
+        Every depth that is allowed is equally likely, and among the layers every token.
+        Illegal tokens have ``-inf``. A random search draws from it; an untrained
+        controller nearly does.
     is_restricted : bool
         Whether only networks of a certain size are in the space. Then `allowed` tells
         which of the tokens that the prior allows lead to one.
@@ -72,6 +82,7 @@ class SearchSpace:
     activations: tuple[str, ...]
     max_layers: int
     dropout: bool = True
+    skip: bool = False
 
     is_restricted: ClassVar[bool] = False
 
@@ -92,7 +103,8 @@ class SearchSpace:
     @cached_property
     def vocabulary(self) -> tuple[Layer, ...]:
         dense = itertools.product(self.layer_widths, self.activations)
-        return (*dense, *([DROPOUT] if self.dropout else []), OUTPUT)
+        optional = ((DROPOUT, self.dropout), (SKIP, self.skip))
+        return (*dense, *(token for token, is_in in optional if is_in), OUTPUT)
 
     @cached_property
     def _token_of(self) -> dict[Layer, int]:
@@ -111,28 +123,71 @@ class SearchSpace:
     @property
     def dropout_token(self) -> int | None:
         """The token of dropout, None where the space has none."""
-        return self.n_tokens - 2 if self.dropout else None
+        return self._token_of.get(DROPOUT)
+
+    @property
+    def skip_token(self) -> int | None:
+        """The token of a skip connection, None where the space has none."""
+        return self._token_of.get(SKIP)
+
+    @cached_property
+    def token_states(self) -> np.ndarray:
+        states = {DROPOUT: 1, SKIP: 2}
+        # Layers are pairs, which are no keys of these.
+        return np.array([*(states.get(str(t), 0) for t in self.vocabulary), 0])
+
+    def _is_legal(self, layer: Layer, n_before: int, state: int) -> bool:
+        """Tell if a layer may stand after so many tokens of which the last left that.
+
+        The second token follows the first dense layer, and the third, after dropout,
+        the dropout of that: neither may be a skip connection.
+        """
+        if layer == DROPOUT:
+            return n_before > 0 and state == 0
+        if layer == SKIP:
+            return state < 2 and n_before > 1 + state
+        return True
 
     @cached_property
     def log_prior(self) -> np.ndarray:
-        n_dense = len(self.layer_widths) * len(self.activations)
-        prior = np.zeros((self.max_layers, 2, self.n_tokens))
-        for n_before, after_dropout in itertools.product(
-            range(self.max_layers), (0, 1)
+        n_states = 3 if self.skip else 2
+        prior = np.zeros((self.max_layers, n_states, self.n_tokens))
+        for n_before, state in itertools.product(
+            range(self.max_layers), range(n_states)
         ):
-            row = prior[n_before, after_dropout]
+            row = prior[n_before, state]
             # Of the hidden depths still possible, 1/(max_layers - n_before) each.
             end = 1 / (self.max_layers - n_before) if n_before else 0.0
             # Whatever does not end the sequence is equally likely, where it is legal.
             # At the last position the end has probability 1, and all else 0.
-            row[:n_dense] = 1
-            if self.dropout_token is not None and n_before and not after_dropout:
-                row[self.dropout_token] = 1
+            layers = self.vocabulary[:-1]
+            row[:-1] = [self._is_legal(layer, n_before, state) for layer in layers]
             row *= (1 - end) / row.sum()
             row[self.end_token] = end
         # An illegal token has the logarithm of 0, -inf, without a warning.
         with np.errstate(divide="ignore"):
             return np.log(prior)
+
+    def next_layers(self, tokens: Sequence[int]) -> list[int]:
+        """Return the tokens of all layers that may follow a sequence without an end.
+
+        Parameters
+        ----------
+        tokens : sequence of int
+            A legal sequence of fewer than ``max_layers - 1`` tokens, which may be
+            empty.
+
+        Returns
+        -------
+        list of int
+            In the order of the vocabulary.
+        """
+        state = int(self.token_states[tokens[-1] if tokens else -1])
+        return [
+            token
+            for token, layer in enumerate(self.vocabulary[:-1])
+            if self._is_legal(layer, len(tokens), state)
+        ]
 
     @cached_property
     def _prior(self) -> np.ndarray:
@@ -142,15 +197,17 @@ class SearchSpace:
     def n_architectures(self) -> int:
         """How many different architectures the space holds."""
         n_dense = len(self.layer_widths) * len(self.activations)
-        # Count sequences of each length by what they end with: a dense layer may follow
-        # anything, dropout only a dense layer.
-        total, ending_dense, ending_dropout = 0, n_dense, 0
-        for _ in range(self.max_layers - 1):
-            total += ending_dense + ending_dropout
-            ending_dense, ending_dropout = (
-                n_dense * (ending_dense + ending_dropout),
-                ending_dense if self.dropout else 0,
-            )
+        # Count sequences of each length by the state that they end in.
+        total, dense, dropout, skip = 0, n_dense, 0, 0
+        for n_before in range(1, self.max_layers):
+            n_ending = [dense, dropout, skip]
+            total += sum(n_ending)
+            dense, dropout, skip = n_dense * sum(n_ending), 0, 0
+            for state, n in enumerate(n_ending):
+                if self.dropout and self._is_legal(DROPOUT, n_before, state):
+                    dropout += n
+                if self.skip and self._is_legal(SKIP, n_before, state):
+                    skip += n
         return total
 
     def __contains__(self, architecture: object) -> bool:
@@ -166,7 +223,7 @@ class SearchSpace:
             for layers in itertools.product(self.vocabulary[:-1], repeat=n_hidden):
                 try:
                     yield Architecture(*layers)
-                except ValueError:  # dropout first or twice in a row
+                except ValueError:  # not in a legal order
                     continue
 
     def encode(self, architecture: Architecture) -> tuple[int, ...]:
@@ -250,8 +307,8 @@ class SearchSpace:
 
     def _probabilities(self, tokens: Sequence[int]) -> np.ndarray:
         """Return those of the next token, of shape (n_tokens,)."""
-        after_dropout = bool(tokens) and tokens[-1] == self.dropout_token
-        return np.asarray(self._prior[len(tokens), int(after_dropout)])
+        state = self.token_states[tokens[-1] if tokens else -1]
+        return np.asarray(self._prior[len(tokens), state])
 
     def strong_architecture(self) -> Architecture:
         """Build what a practitioner would try first.

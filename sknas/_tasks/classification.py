@@ -286,6 +286,12 @@ class ClassificationMetric(ScorerMetric):
         self._lacks_classes = len(present) < len(classes)
         self._measured = np.arange(len(classes)) if callable(scoring) else present
 
+    def _of_rows(self, rows: np.ndarray, X: Any) -> ClassificationMetric:
+        weights = None if self._weights is None else self._weights[rows]
+        return ClassificationMetric(
+            self._scoring, self._classes, self._y[rows], X, weights
+        )
+
     @property
     def is_accuracy(self) -> bool:
         """Whether the score is the share of rows that are predicted correctly."""

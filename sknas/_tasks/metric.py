@@ -86,6 +86,10 @@ class ScorerMetric(ValidationMetric):
     def _row_merits(self, predictions: np.ndarray) -> np.ndarray | None:
         """Return what each row adds to the merit, None if it is not a mean of rows."""
 
+    @abstractmethod
+    def _of_rows(self, rows: np.ndarray, X: Any) -> ScorerMetric:
+        """Return the metric of some of the rows, whose table is X."""
+
     @property
     def _target(self) -> str:
         """What errors call the target."""
@@ -106,6 +110,19 @@ class ScorerMetric(ValidationMetric):
     def is_accuracy(self) -> bool:
         """Whether the score is the share of rows that are predicted correctly."""
         return False
+
+    def restrict(self, rows: np.ndarray) -> ScorerMetric:
+        """Return the metric of some of the validation rows alone.
+
+        Parameters
+        ----------
+        rows : ndarray of int
+            Their positions.
+        """
+        restricted = self._of_rows(rows, safe_indexing(self._X, rows))
+        # What `check` may have found out.
+        restricted._passes_weights = self._passes_weights
+        return restricted
 
     def check(self) -> None:
         """Fail now rather than after training, if the scorer does not fit the target.

@@ -252,6 +252,7 @@ class MultilabelMetric(ScorerMetric):
     def __init__(self, scoring: Scoring, task: Multilabel, X: Any = None) -> None:
         labels = task.y.astype(np.int64)
         super().__init__(scoring, "accuracy", labels, X, task.sample_weight)
+        self._task = task
         strata = task.strata()
         self._groups = [np.flatnonzero(strata == code) for code in np.unique(strata)]
         # One entry for each label of each row.
@@ -259,6 +260,9 @@ class MultilabelMetric(ScorerMetric):
         self._flat_weights = None
         if self._weights is not None:
             self._flat_weights = np.repeat(self._weights, task.n_labels)
+
+    def _of_rows(self, rows: np.ndarray, X: Any) -> MultilabelMetric:
+        return MultilabelMetric(self._scoring, self._task.subset(rows), X)
 
     @property
     def _target(self) -> str:

@@ -306,6 +306,9 @@ class RegressionMetric(ScorerMetric):
         # Where a target does not vary, errors count as they are.
         self._of_constant = np.where(of_constant > 0, of_constant, 1.0)
 
+    def _of_rows(self, rows: np.ndarray, X: Any) -> RegressionMetric:
+        return type(self)(self._scoring, self._task.subset(rows), X)
+
     def _errors(self, predictions: np.ndarray, y: np.ndarray) -> np.ndarray:
         """Return the error of each prediction, on the scale of the networks."""
         errors: np.ndarray = np.square(predictions - y)

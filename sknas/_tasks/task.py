@@ -26,6 +26,9 @@ class ValidationMetric(Protocol):
     def is_accuracy(self) -> bool:
         """Whether the score is the share of rows that are predicted correctly."""
 
+    def restrict(self, rows: np.ndarray) -> ValidationMetric:
+        """Return the metric of the validation rows at given positions alone."""
+
     def check(self) -> None:
         """Raise an error now rather than after training, if there is no score."""
 

@@ -27,6 +27,7 @@ _N_GENERATIONS = 2
 _N_PARENTS = 8
 # Architectures that are mutated in each.
 _N_MUTATED = 6
+_FEWEST_CANDIDATES, _CANDIDATES_PER_DRAW = 40, 20
 # The acquisition is computed for the most promising of the candidates, by a bound
 # of their scores: covariances cost the square of their number.
 _N_JOINT = 64
@@ -43,9 +44,9 @@ class BayesianStrategy(SearchStrategy):
     The method of NASBOT [1]_, of which sections 2.2.4 and B.4 of the paper report. How
     far two architectures are from each other is what it costs to carry the layers of
     one to those of the other (optimal transport), layers that differ in their
-    activation, width, dropout or position at a higher price. Rewards of architectures
-    that are close to each other are correlated. Of the rewards only the ranks count.
-    This is ``search_strategy='bayesian'``.
+    activation, width, dropout, skip connection or position at a higher price. Rewards
+    of architectures that are close to each other are correlated. Of the rewards only
+    the ranks count. This is ``search_strategy='bayesian'``.
 
     Read more in the :ref:`user guide <own_strategy>`.
 
@@ -58,9 +59,9 @@ class BayesianStrategy(SearchStrategy):
         draw for each one chosen.
 
     n_candidates : int, default=150
-        Architectures to choose from: mutations of the best trials, mutations of
-        those, and draws from the prior. The acquisition is computed for the most
-        promising ones.
+        Architectures to choose from, at most: mutations of the best trials, mutations
+        of those, and draws from the prior. There are 20 for each one that is asked for,
+        and at least 40. The acquisition is computed for the most promising ones.
 
     max_points : int, default=200
         Trials that the process is fitted to: half of them the best, the others the
@@ -178,7 +179,7 @@ class BayesianStrategy(SearchStrategy):
         """
         if self._process is None or len(self._points) < _MIN_TRIALS:
             return self._from_prior(n)
-        candidates = self._candidates()
+        candidates = self._candidates(n)
         if not candidates:
             return []
         posterior = self._process.posterior(candidates)
@@ -195,10 +196,12 @@ class BayesianStrategy(SearchStrategy):
     def _from_prior(self, n: int) -> list[Architecture]:
         return [self.space_.sample(self.generator_) for _ in range(n)]
 
-    def _candidates(self) -> list[Architecture]:
+    def _candidates(self, n_asked: int) -> list[Architecture]:
         """Return architectures that were not tried, without duplicates."""
         found: Iterable[Architecture]
-        n = int(self.n_candidates)
+        # Their distances to all points are nearly all that a draw costs.
+        n = max(_FEWEST_CANDIDATES, _CANDIDATES_PER_DRAW * n_asked)
+        n = min(n, int(self.n_candidates))
         if self.space_.n_architectures <= n:
             found = self.space_
         else:

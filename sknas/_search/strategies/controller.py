@@ -44,6 +44,7 @@ class LSTMController(nn.Module):
     """
 
     log_prior: Tensor
+    token_states: Tensor
 
     def __init__(
         self,
@@ -78,6 +79,8 @@ class LSTMController(nn.Module):
             "log_prior",
             torch.tensor(space.log_prior, dtype=torch.float32, device="cpu"),
         )
+        states = torch.tensor(space.token_states, device="cpu")
+        self.register_buffer("token_states", states)
 
     def _allowed(self, tokens: Tensor | list[Tensor], n: int) -> Tensor | None:
         """Return which tokens may follow each of ``n`` beginnings, None for all.
@@ -98,10 +101,7 @@ class LSTMController(nn.Module):
 
         Of what is allowed behind each beginning, only that of this step counts.
         """
-        after_dropout = torch.zeros_like(previous)
-        if self.space.dropout_token is not None:
-            after_dropout = (previous == self.space.dropout_token).long()
-        prior = self.log_prior[step][after_dropout]
+        prior = self.log_prior[step][self.token_states[previous]]
         if allowed is not None:
             prior = prior.masked_fill(~allowed[:, step], -math.inf)
         return torch.log_softmax(self.head(hidden) + prior, dim=-1)

@@ -40,10 +40,10 @@ class EvolutionStrategy(SearchStrategy):
     Regularised evolution [1]_, the kind of method in section 2.2.4 of the paper [2]_:
     of a few members of the population, drawn at random, the best becomes a parent. Its
     child differs by one step: a layer as wide as the next wider or narrower one of the
-    space, another activation, a layer more or less, or dropout added or removed. Each
-    child enters the population, whatever its reward, and the oldest member dies. So a
-    high reward that was mere chance is forgotten unless children confirm it. This is
-    ``search_strategy='evolution'``.
+    space, another activation, a layer more or less, or dropout or a skip connection
+    added or removed. Each child enters the population, whatever its reward, and the
+    oldest member dies. So a high reward that was mere chance is forgotten unless
+    children confirm it. This is ``search_strategy='evolution'``.
 
     Where a search has several objectives, it is NSGA-II [3]_: tournaments and survival
     are decided by the front that a member belongs to, and within a front by how far

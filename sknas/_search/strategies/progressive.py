@@ -29,11 +29,11 @@ class ProgressiveStrategy(SearchStrategy):
 
     The method of [1]_, section 2.2.2 of the paper, for multilayer perceptrons: it goes
     from the simple to the complex. Of every length, `beam_size` architectures are
-    tried: extensions, by a dense layer or dropout, of the `beam_size` best of the
-    length before. Surrogates, which have learned from all trials so far, choose among
-    the extensions. After the last length they choose among all that is one step away
-    from the best, and what they find themselves when they extend a beam that is not
-    tried. This is ``search_strategy='progressive'``.
+    tried: extensions, by a dense layer, dropout or a skip connection, of the
+    `beam_size` best of the length before. Surrogates, which have learned from all
+    trials so far, choose among the extensions. After the last length they choose among
+    all that is one step away from the best, and what they find themselves when they
+    extend a beam that is not tried. This is ``search_strategy='progressive'``.
 
     Read more in the :ref:`user guide <progressive>`.
 
@@ -210,13 +210,10 @@ class ProgressiveStrategy(SearchStrategy):
 
     def _extend(self, beam: Iterable[_Tokens]) -> list[_Tokens]:
         """Return all that is one token longer, of tokens that are not yet full."""
-        dropout = self.space_.dropout_token
-        # Dropout stands neither first nor twice in a row.
         extended = [
             (*tokens, token)
             for tokens in beam
-            for token in range(self.space_.end_token)
-            if token != dropout or (tokens and tokens[-1] != dropout)
+            for token in self.space_.next_layers(tokens)
         ]
         if not self.space_.is_restricted:
             return extended
@@ -249,9 +246,10 @@ class ArchitectureFeatures:
     """Describes architectures by numbers, most of them between -1 and 1.
 
     Each layer has a width, on a logarithmic scale, an activation, and whether it is
-    dense or dropout. Features are the depth, the share of dropout, the least, greatest
-    and last width, the logarithm of the number of weights between hidden layers, means
-    over the dense layers, the first layer, and every layer at its place.
+    dense, dropout or a skip connection. Features are the depth, the share of dropout,
+    the least, greatest and last width, the logarithm of the number of weights between
+    hidden layers, means over the dense layers, the first layer, and every layer at its
+    place.
 
     Parameters
     ----------
@@ -276,9 +274,12 @@ class ArchitectureFeatures:
             for name in space.activations
         ]
         is_dropout = np.arange(space.n_tokens) == space.dropout_token
-        # One row a token: dense, dropout, width, one column an activation.
+        is_skip = np.arange(space.n_tokens) == space.skip_token
+        # One row a token: dense, dropout, width, one column an activation, and one for
+        # skip connections if the space has any.
+        columns = [is_dense, is_dropout, np.where(is_dense, scaled, 0.0), *activations]
         self._table = np.column_stack(
-            [is_dense, is_dropout, np.where(is_dense, scaled, 0.0), *activations]
+            [*columns, is_skip] if space.skip else columns
         ).astype(np.float64)
 
     def __call__(self, sequences: Sequence[_Tokens]) -> np.ndarray:

@@ -14,6 +14,7 @@ from sknas._space import Architecture
 # left where it is if that is cheaper, for 1 on each side.
 _PER_DOUBLED_WIDTH = 0.3
 _PER_DROPOUT = 0.2
+_PER_SKIP = 0.2
 _PER_ACTIVATION = 0.2
 _PER_SIMILAR_ACTIVATION = 0.1
 _PER_POSITION = 0.25
@@ -38,6 +39,8 @@ class Layers:
         Numbers of the activations.
     dropouts : ndarray of shape (n_architectures, n_layers)
         1 where dropout follows, else 0.
+    skips : ndarray of shape (n_architectures, n_layers)
+        1 where there is a skip connection, else 0.
     depths : ndarray of shape (n_architectures,)
         How many layers there are.
     """
@@ -46,6 +49,7 @@ class Layers:
     octaves: np.ndarray
     activations: np.ndarray
     dropouts: np.ndarray
+    skips: np.ndarray
     depths: np.ndarray
 
     @property
@@ -77,22 +81,20 @@ def as_layers(architectures: Sequence[Architecture]) -> Layers:
     """
     depths = np.array([len(a.dense_layers) for a in architectures], dtype=np.intp)
     shape = (len(architectures), int(depths.max(initial=0)))
-    widths, activations, dropouts = (
-        np.ones(shape),
-        np.zeros(shape, int),
-        np.zeros(shape),
-    )
+    widths, activations = np.ones(shape), np.zeros(shape, int)
+    dropouts, skips = np.zeros(shape), np.zeros(shape)
     for row, architecture in enumerate(architectures):
         dense, depth = architecture.dense_layers, depths[row]
         widths[row, :depth] = [width for width, _ in dense]
         activations[row, :depth] = [_ACTIVATIONS.index(name) for _, name in dense]
         dropouts[row, :depth] = architecture.dropout_after
+        skips[row, :depth] = architecture.skip_after
     octaves = np.log2(widths)
     before = np.concatenate([octaves[:, :1], octaves[:, :-1]], axis=1)
     is_layer = np.arange(shape[1]) < depths[:, np.newaxis]
     # One more, since a layer of one unit is a layer too.
     masses = np.where(is_layer, 1 + octaves + before, 0.0)
-    return Layers(masses, octaves, activations, dropouts, depths)
+    return Layers(masses, octaves, activations, dropouts, skips, depths)
 
 
 def distances(
@@ -177,6 +179,9 @@ def _unit_costs(
 
     costs = _PER_DOUBLED_WIDTH * differences(first.octaves, second.octaves)
     costs += _PER_DROPOUT * differences(first.dropouts, second.dropouts)
+    # Most spaces have none, and this is called for all pairs of many architectures.
+    if first.skips.any() or second.skips.any():
+        costs += _PER_SKIP * differences(first.skips, second.skips)
     costs += _ACTIVATION_COSTS[
         first.activations[rows].T[:, np.newaxis], second.activations[columns].T
     ]

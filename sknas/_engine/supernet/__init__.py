@@ -1,0 +1,1 @@
+"""One network whose slices are all architectures of a space."""
