@@ -160,7 +160,7 @@ class NASMLPClassifier(ClassPredictions):
         a ``joblib.parallel_config`` context. One process trains large children in as
         many threads as torch may use. The result depends on neither.
     random_state : int, RandomState instance or None, default=None
-        An int makes the result reproducible. Global states are neither read nor changed.
+        An int makes the result reproducible. No global state is read or changed.
     verbose : bool or int, default=False
         Whether to report progress on stderr: 1 for a bar if tqdm is installed, else a
         line for each round; 2 for a line for each trial.
