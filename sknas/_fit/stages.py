@@ -15,10 +15,9 @@ from sknas._budget import Budget
 from sknas._engine.evaluator import Evaluation
 from sknas._fit.continuation import Continuation, EncodedRows
 from sknas._fit.evidence import score_bound
-from sknas._fit.limits import limited_space
 from sknas._fit.refit import Refit
 from sknas._fit.selection import Choice, Selection
-from sknas._fit.settings import FitSettings
+from sknas._fit.settings import FitSettings, limited_space
 from sknas._fit.warm_start import (
     FitRecord,
     continued_state,

@@ -376,18 +376,24 @@ class AskTellSearcher:
         worst = min(finite, default=0.0)
         # Until the strategy is told of them, all may become parents.
         are_parents = self._named_parents() is not None
-        for trial, evaluation in zip(trials, evaluations, strict=True):
-            if trial.status == FAILED:
-                self.history.record(replace(trial, reward=worst))
-                continue
-            self.history.record(self._timed(trial, evaluation))
-            for store, weights in zip(self._stores, evaluation.weights, strict=False):
-                store.add(trial.architecture, weights, trial.reward)
-            index = len(self.history) - 1
-            if are_parents:
-                self._parents.add(index, trial.architecture, evaluation.weights)
-            if index == self.history.best_first()[0]:
-                self.best = index, evaluation
+        # An interrupt waits, since a latency takes a moment to measure.
+        with deferred_interrupts():
+            for trial, evaluation in zip(trials, evaluations, strict=True):
+                if trial.status == FAILED:
+                    self.history.record(replace(trial, reward=worst))
+                    continue
+                self._record_trained(self._timed(trial, evaluation), evaluation)
+                if are_parents:
+                    index = len(self.history) - 1
+                    self._parents.add(index, trial.architecture, evaluation.weights)
+
+    def _record_trained(self, trial: Trial, evaluation: Evaluation) -> None:
+        self.history.record(trial)
+        for store, weights in zip(self._stores, evaluation.weights, strict=False):
+            store.add(trial.architecture, weights, trial.reward)
+        index = len(self.history) - 1
+        if index == self.history.best_first()[0]:
+            self.best = index, evaluation
 
     def _timed(self, trial: Trial, evaluation: Evaluation) -> Trial:
         """Measure the latency, if it is sought; no worker trains at the same time."""

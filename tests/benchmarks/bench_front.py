@@ -1,18 +1,20 @@
 """Small networks: fronts of score and size, on lookup tables and on tables of rows.
 
 python tests/benchmarks/bench_front.py FOLDER [--tables NAME ...] [--repeats 1]
-python tests/benchmarks/bench_front.py --lookups FILE ... [--repeats 50]
+python tests/benchmarks/bench_front.py --lookups noisy ... [--repeats 50]
 
-A lookup table, of make_lookup.py for digits, has the score of every architecture: the
-figure is the share of the exact front's hypervolume that 80 trials come to. Of a table
-of rows, the networks of the first architecture and of the best row of the front that is
-ten times smaller are compared on test rows.
+A lookup table (make_lookup.py) has the score of every architecture: the figure is the
+share of the exact front's hypervolume that 80 trials come to. Of a table of rows, the
+networks of the first architecture are compared on test rows with the best that are ten
+times smaller, and the front of these is shown.
 """
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from lookup import LookupTable
 from machine import describe
 from tables import load, split
 
@@ -20,15 +22,11 @@ from sknas import (
     EvolutionStrategy,
     NASMLPClassifier,
     NASMLPRegressor,
-    Outcome,
     RandomStrategy,
-    SearchSpace,
 )
 from sknas._space import as_proposal
 
-# The space of the lookup tables, in their order; digits has 64 columns and 10 classes.
-SPACE = SearchSpace((16, 64, 256), ("relu", "tanh"), max_layers=5)
-N_INPUTS, N_OUTPUTS = 64, 10
+SOUGHT = ("score", "n_parameters")
 
 
 def hypervolume(scores, costs, reference):
@@ -42,50 +40,37 @@ def hypervolume(scores, costs, reference):
     return area
 
 
-def searched(strategy, scores, sizes, seed, n_trials=80, n_architectures=8):
+def searched(strategy, table, seed, n_trials=80, n_architectures=8):
     """Return the positions of what a strategy tries."""
-    positions = {architecture: i for i, architecture in enumerate(SPACE)}
-    strategy.setup(SPACE, seed)
+    strategy.setup(table.space, seed)
     tried = []
     while len(tried) < n_trials:
         asked = strategy.ask(n_architectures)
-        of_round = [positions[architecture] for architecture in asked]
         outcomes = [
-            Outcome(
-                trial=len(tried) + number,
-                proposal=as_proposal(architecture),
-                reward=scores[i],
-                objectives={"score": scores[i], "n_parameters": float(sizes[i])},
-                curve=(),
-                cost=0.0,
-                failed=False,
-                sought=("score", "n_parameters"),
-            )
-            for number, (architecture, i) in enumerate(
-                zip(asked, of_round, strict=True)
-            )
+            replace(table.outcome(len(tried) + i, as_proposal(each)), sought=SOUGHT)
+            for i, each in enumerate(asked)
         ]
         strategy.observe(outcomes)
-        strategy.tell(asked, [scores[i] for i in of_round])
-        tried += of_round
+        strategy.tell(asked, [outcome.reward for outcome in outcomes])
+        tried += [table.index[each] for each in asked]
     return tried
 
 
-def measure_lookup(path, n_repeats):
+def measure_lookup(name, epochs, n_repeats):
     """Print the mean shares of the exact hypervolume."""
-    scores = np.load(path)["score"].astype(float)
-    sizes = np.array([each.n_parameters(N_INPUTS, N_OUTPUTS) for each in SPACE])
-    costs = np.log(sizes)
+    table = LookupTable(name, epochs)
+    scores = table.rewards().astype(float)
+    costs = np.log(table.columns["n_parameters"])
     reference = scores.min(), costs.max()
     exact = hypervolume(scores, costs, reference)
     for strategy in (RandomStrategy(), EvolutionStrategy()):
         shares = []
         for seed in range(n_repeats):
-            tried = searched(strategy, scores, sizes, seed)
+            tried = searched(strategy, table, seed)
             found = hypervolume(scores[tried], costs[tried], reference)
             shares.append(found / exact)
         print(
-            f"{path.stem:12} {type(strategy).__name__:18} {np.mean(shares):.4f} "
+            f"{name:12} {type(strategy).__name__:18} {np.mean(shares):.4f} "
             f"(least {np.min(shares):.4f}, {n_repeats} seeds)",
             flush=True,
         )
@@ -103,15 +88,12 @@ def measure_table(folder, name, seed, max_rows):
     ).fit(X_train, y_train)
     n_first = first.search_results_["n_parameters"][0]
     estimator = estimator_class(
-        objectives=("score", "n_parameters"),
+        max_parameters=int(n_first / 10),
+        objectives=SOUGHT,
         search_strategy="evolution",
-        n_finalists=8,
-        select=lambda front: _best_below(front, n_first / 10),
         random_state=seed,
     ).fit(X_train, y_train)
-    front = estimator.pareto_front_
-    row = np.flatnonzero(front["index"] == estimator.best_index_)[0]
-    n_small = front["n_parameters"][row]
+    n_small = estimator.search_results_["n_parameters"][estimator.best_index_]
     print(
         f"{name:20} {len(X_train):6} rows: first {first.score(X_test, y_test):.4f} with"
         f" {n_first}, small {estimator.score(X_test, y_test):.4f} with {n_small} "
@@ -119,13 +101,10 @@ def measure_table(folder, name, seed, max_rows):
         f"{estimator.best_architecture_}",
         flush=True,
     )
-
-
-def _best_below(front, n_parameters):
-    """Return the row of the best finalist that is no larger, else the smallest row."""
-    is_small = front["n_parameters"] <= n_parameters
-    scores = np.where(is_small, np.nan_to_num(front["finalist_score"], nan=-9.0), -99.0)
-    return int(scores.argmax()) if is_small.any() else len(scores) - 1
+    front = estimator.pareto_front_
+    for size, score in zip(front["n_parameters"], front["finalist_score"], strict=True):
+        if np.isfinite(score):
+            print(f"    {size:8} parameters: {score:.4f} as a finalist", flush=True)
 
 
 def main():
@@ -133,13 +112,14 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("folder", type=Path, nargs="?")
     parser.add_argument("--tables", nargs="+", default=["digits"])
-    parser.add_argument("--lookups", type=Path, nargs="+", default=[])
+    parser.add_argument("--lookups", nargs="+", default=[])
+    parser.add_argument("--epochs", type=int, default=15)
     parser.add_argument("--repeats", type=int, default=1)
     parser.add_argument("--max-rows", type=int, default=8000)
     arguments = parser.parse_args()
     print(describe())
-    for path in arguments.lookups:
-        measure_lookup(path, arguments.repeats)
+    for name in arguments.lookups:
+        measure_lookup(name, arguments.epochs, arguments.repeats)
     if arguments.lookups:
         return
     for name in arguments.tables:
