@@ -61,11 +61,10 @@ class Scripted:
         widest = max(self.space.layer_widths)
         norms = []
         for n in self._n_living[len(self.penalties) - 1]:
-            of_layer = np.zeros(widest)
-            # Not the first ones, and a few that only tremble.
-            of_layer[widest - n :] = 1.0
-            of_layer[: widest - n] = 0.01
-            norms.append(of_layer)
+            # Some are gone, and others only tremble.
+            of_layer = np.resize([0.0, 0.01], widest)
+            of_layer[:n] = 1.0
+            norms.append(of_layer if n else np.zeros(widest))
         return norms
 
     def losses(self, gates):
