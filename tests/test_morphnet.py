@@ -9,6 +9,8 @@ from sknas._engine.jobs import TrainingData, TrainingJob, TrainingSettings
 from sknas._engine.supernet.training import Supernet
 from sknas._engine.trainer import Trainer
 from sknas._sklearn import InvalidParameterError
+from sknas._space import Gates
+from sknas._tasks.classification import ClassificationMetric
 from sknas._tasks.outputs import SigmoidOutput
 
 CPU = torch.device("cpu")
@@ -109,15 +111,42 @@ def _settings(n_epochs):
     )
 
 
-def test_a_layer_of_256_units_shrinks_to_what_a_teacher_of_8_needs():
-    X, y = _teacher(6000)
-    parts = slice(2000), slice(2000, None)
+def _make_supernet(X, y, n_training, n_epochs):
+    parts = slice(n_training), slice(n_training, None)
     data = TrainingData(
         X[parts[0]], y[parts[0]], SigmoidOutput(), X[parts[1]], y[parts[1]]
     )
     supernet = Supernet(
-        data, SPACE, _settings(40), seed=0, device=CPU, n_epochs=40, metric=None
+        data,
+        SPACE,
+        _settings(n_epochs),
+        seed=0,
+        device=CPU,
+        n_epochs=n_epochs,
+        metric=ClassificationMetric("accuracy", np.arange(2), data.y_validation),
     )
+    return data, supernet
+
+
+def test_a_supernet_begins_anew():
+    gates = [Gates.of(Architecture((256, "tanh")), SPACE)]
+    norms = []
+    for _ in range(2):
+        _, supernet = _make_supernet(*_teacher(300), 200, 1)
+        supernet.train(gates, unit_penalty=1e6, learning_rate=1e-3)
+        assert supernet.unit_norms()[0].max() == 0
+        supernet.restart()
+        norms += supernet.unit_norms()
+        supernet.train(gates, learning_rate=1e-3)
+        norms += supernet.unit_norms()
+        assert np.abs(norms[-1] - norms[-2]).max() > 0
+    assert norms[0].min() > 0
+    np.testing.assert_array_equal(norms[1], norms[3])
+
+
+def test_a_layer_of_256_units_shrinks_to_what_a_teacher_of_8_needs():
+    X, y = _teacher(6000)
+    data, supernet = _make_supernet(X, y, 2000, 40)
     strategy = MorphNetStrategy()
     strategy.setup(SPACE, 0)
     strategy.explore(Counted(supernet, 40))
