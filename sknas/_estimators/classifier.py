@@ -62,6 +62,15 @@ class NASMLPClassifier(ClassPredictions):
         Which point of the front of several objectives is refitted: the best score, the
         farthest from the line between the ends, or what a function of `pareto_front_`
         returns, the number of a row.
+        ``'progressive'``, ``'bayesian'``, ``'enas'``, ``'darts'`` and
+        ``'morphnet'`` stand for
+        `ReinforceStrategy`, `RandomStrategy`, `EvolutionStrategy`,
+        `ProgressiveStrategy`, `BayesianStrategy`, `EnasStrategy`, `DartsStrategy`
+        and `MorphNetStrategy`
+        with their defaults; ``ReinforceStrategy(entropy=0.1)`` sets parameters, and a
+        grid over ``search_strategy__entropy`` varies them. An object of your own
+        inherits from `SearchStrategy`, or has ``setup``, ``ask`` and ``tell``. `fit`
+        uses a clone of the object, or a deep copy if it is not an estimator.
     n_rounds : int, default=5
         Number of rounds. In each, the strategy proposes architectures and learns from
         their rewards.
