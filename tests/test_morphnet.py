@@ -230,6 +230,16 @@ def test_the_penalty_grows_in_each_iteration_and_the_last_one_counts():
     assert _sizes(strategy.draw(3)) == [(16,), (32,), (64,)]
 
 
+def test_what_is_too_large_is_narrowed_in_its_shape():
+    first = Architecture((32, "relu"), (32, "tanh"), (32, "relu"))
+    n_living = [(32, 32, 32), (30, 7, 16)]
+    strategy, _ = _explore(
+        DEEP, n_living, [0.5, 0.5], first_architecture=first, budget=0.2
+    )
+    # They have 306 and 202 parameters, and the first network 2,338.
+    assert _sizes(strategy.draw(2)) == [(16, 8, 8), (8, 8, 8)]
+
+
 def test_candidates_keep_to_the_budget():
     n_living = [(256,), (100,), (20,), (9,)]
     for budget, widest in [(1.0, 256), (0.51, 128), (0.26, 64), (0.13, 32)]:

@@ -53,8 +53,9 @@ class MorphNetStrategy(OneShotStrategy):
     again. This is ``search_strategy='morphnet'``.
 
     Candidates are these networks, with widths rounded up to those of the space, and
-    widened ones. They are trained from scratch, those near the network that was last
-    chosen first. All have the layers of the first network, in other widths.
+    widened ones, or narrowed ones where they are beyond the budget. They are trained
+    from scratch, those near the network that was last chosen first. All have the layers
+    of the first network, in other widths.
 
     Parameters
     ----------
@@ -238,9 +239,9 @@ class MorphNetStrategy(OneShotStrategy):
         middle = places[smallest[needed]]
         ranked: dict[Architecture, int] = {}
         for each, small in zip(n_living, smallest, strict=True):
-            _, *wider = self._widened(each)
+            first, *wider = self._widened(each)
             # The shrunk network, then the widest one, then those between.
-            for step, found in enumerate([small, *wider[-1:], *wider[:-1]]):
+            for step, found in enumerate([first, *wider[-1:], *wider[:-1]]):
                 rank = abs(places[small] - middle) + step
                 ranked[found] = min(ranked.get(found, rank), rank)
         affordable = filter(self._is_affordable, ranked)
@@ -249,9 +250,12 @@ class MorphNetStrategy(OneShotStrategy):
     def _widened(self, n_living: Sequence[int]) -> list[Architecture]:
         """Return a network of so many units, and wider ones within the budget.
 
-        The first stands whatever its size; the widest one is the last.
+        The widest is the last. One that is too large is narrowed, again all layers by
+        the same factor; if that does not help, it stands as it is.
         """
         found = [self._rounded(n_living)]
+        if not self._is_affordable(found[0]):
+            return [self._narrowed(n_living) or found[0]]
         widest = max(self.space_.layer_widths)
         factor = 1.0
         # Beyond the widest layer of the space there is nothing.
@@ -264,6 +268,16 @@ class MorphNetStrategy(OneShotStrategy):
             if wider != found[-1]:
                 found.append(wider)
         return found
+
+    def _narrowed(self, n_living: Sequence[int]) -> Architecture | None:
+        """Return the largest network of this shape within the budget, if there is."""
+        factor = 1.0
+        while factor * max(n_living) > min(self.space_.layer_widths):
+            factor /= _FACTOR
+            narrower = self._rounded([math.ceil(factor * n) for n in n_living])
+            if self._is_affordable(narrower):
+                return narrower
+        return None
 
     def _is_affordable(self, architecture: Architecture) -> bool:
         if self._shape is None:
