@@ -20,7 +20,7 @@ from sknas import (
     EvolutionStrategy,  # noqa: F401 (built from its source)
     HalvingStrategy,
     HyperbandStrategy,  # noqa: F401 (as above)
-    MorphNetStrategy,  # noqa: F401 (built from its source)
+    MorphNetStrategy,  # noqa: F401 (as above)
     NASMLPClassifier,
     ProgressiveStrategy,
     Proposal,

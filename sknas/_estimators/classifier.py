@@ -49,10 +49,10 @@ class NASMLPClassifier(ClassPredictions):
         layer reads to what it gives. See :ref:`skip_connections`.
     search_strategy : str or object, default='reinforce'
         What proposes architectures. ``'reinforce'``, ``'random'``, ``'evolution'``,
-        ``'progressive'``, ``'bayesian'``, ``'halving'``, ``'hyperband'``, ``'enas'``
-        and ``'darts'`` stand for classes such as `EnasStrategy` with their defaults;
-        ``ReinforceStrategy(entropy=0.1)`` sets parameters, and a grid over
-        ``search_strategy__entropy`` varies them. Your own inherits from
+        ``'progressive'``, ``'bayesian'``, ``'halving'``, ``'hyperband'``, ``'enas'``,
+        ``'darts'`` and ``'morphnet'`` stand for classes such as `EnasStrategy` with
+        their defaults; ``ReinforceStrategy(entropy=0.1)`` sets parameters, and a grid
+        over ``search_strategy__entropy`` varies them. Your own inherits from
         `SearchStrategy`, or has ``setup``, ``ask`` and ``tell``. `fit` uses a clone of
         it, or a deep copy if it is not an estimator.
     objectives : tuple of str, default=('score',)
@@ -62,15 +62,6 @@ class NASMLPClassifier(ClassPredictions):
         Which point of the front of several objectives is refitted: the best score, the
         farthest from the line between the ends, or what a function of `pareto_front_`
         returns, the number of a row.
-        ``'progressive'``, ``'bayesian'``, ``'enas'``, ``'darts'`` and
-        ``'morphnet'`` stand for
-        `ReinforceStrategy`, `RandomStrategy`, `EvolutionStrategy`,
-        `ProgressiveStrategy`, `BayesianStrategy`, `EnasStrategy`, `DartsStrategy`
-        and `MorphNetStrategy`
-        with their defaults; ``ReinforceStrategy(entropy=0.1)`` sets parameters, and a
-        grid over ``search_strategy__entropy`` varies them. An object of your own
-        inherits from `SearchStrategy`, or has ``setup``, ``ask`` and ``tell``. `fit`
-        uses a clone of the object, or a deep copy if it is not an estimator.
     n_rounds : int, default=5
         Number of rounds. In each, the strategy proposes architectures and learns from
         their rewards.
