@@ -20,6 +20,7 @@ from sknas import (
     EvolutionStrategy,  # noqa: F401 (built from its source)
     HalvingStrategy,
     HyperbandStrategy,  # noqa: F401 (as above)
+    MorphNetStrategy,  # noqa: F401 (as above)
     NASMLPClassifier,
     ProgressiveStrategy,
     Proposal,
@@ -80,6 +81,7 @@ STRATEGIES = {
     "halving": "HalvingStrategy(BayesianStrategy(n_candidates=10))",
     "halving thrice": "HalvingStrategy('random', factor=2, min_resources=4)",
     "hyperband": "HyperbandStrategy('evolution', factor=3, min_resources=2)",
+    "morphnet": "MorphNetStrategy()",
     "inherited": "Evolution(n_parents=3)",
 }
 
@@ -201,6 +203,7 @@ from sknas import (
     EvolutionStrategy,
     HalvingStrategy,
     HyperbandStrategy,
+    MorphNetStrategy,
     ProgressiveStrategy,
     RandomStrategy,
     ReinforceStrategy,

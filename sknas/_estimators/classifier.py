@@ -49,13 +49,13 @@ class NASMLPClassifier(ClassPredictions):
         layer reads to what it gives. See :ref:`skip_connections`.
     search_strategy : str or object, default='reinforce'
         What proposes architectures. ``'reinforce'``, ``'random'``, ``'evolution'``,
-        ``'progressive'``, ``'bayesian'``, ``'halving'``, ``'hyperband'``, ``'enas'``
-        and ``'darts'`` stand for classes such as `EnasStrategy` with their defaults;
-        ``ReinforceStrategy(entropy=0.1)`` sets parameters, and a grid over
-        ``search_strategy__entropy`` varies them. Your own inherits from
+        ``'progressive'``, ``'bayesian'``, ``'halving'``, ``'hyperband'``, ``'enas'``,
+        ``'darts'`` and ``'morphnet'`` stand for classes such as `EnasStrategy` with
+        their defaults; ``ReinforceStrategy(entropy=0.1)`` sets parameters, and a grid
+        over ``search_strategy__entropy`` varies them. Your own inherits from
         `SearchStrategy`, or has ``setup``, ``ask`` and ``tell``. `fit` uses a clone of
         it, or a deep copy if it is not an estimator.
-        objectives : tuple of str, default=('score',)
+    objectives : tuple of str, default=('score',)
         What the search is for: ``'score'``, and costs that are to be low, of
         ``'n_parameters'`` and ``'latency'``. See :ref:`small_networks`.
     select : {'best', 'knee'} or callable, default='best'

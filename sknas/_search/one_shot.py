@@ -117,6 +117,8 @@ class BudgetedSupernet:
         )
         self.n_batches = self._supernet.n_batches
         self.n_validation_batches = self._supernet.n_validation_batches
+        data = trainer.folds[0]
+        self.n_inputs, self.n_outputs = int(data.X.shape[1]), data.output.n_outputs
 
     @property
     def cost(self) -> float:
@@ -132,15 +134,27 @@ class BudgetedSupernet:
         used = (time.monotonic() - self._began) / self._seconds
         return max(self.cost / self._allowance, used)
 
-    def train(self, gates: Sequence[Gates], *, unit_penalty: float = 0.0) -> float:
-        """Train for an epoch at the learning rate of this stage."""
+    def train(
+        self,
+        gates: Sequence[Gates],
+        *,
+        unit_penalty: float = 0.0,
+        learning_rate: float | None = None,
+    ) -> float:
+        """Train for an epoch, at the learning rate of this stage if none is given."""
         rate = self._settings.learning_rate_init
         if self._settings.learning_rate == "cosine":
             rate *= 0.5 * (1 + math.cos(math.pi * min(self.progress, 1.0)))
         self.n_epochs += 1
         return self._supernet.train(
-            gates, unit_penalty=unit_penalty, learning_rate=rate
+            gates,
+            unit_penalty=unit_penalty,
+            learning_rate=rate if learning_rate is None else learning_rate,
         )
+
+    def restart(self) -> None:
+        """Draw all weights anew; what is used up stays used up."""
+        self._supernet.restart()
 
     def rewards(
         self, architectures: Sequence[Architecture], batch: int | None = None

@@ -44,6 +44,11 @@ class SupernetOptimizer:
             for _ in weights.layers
         ]
 
+    def restart(self) -> None:
+        """Forget all steps."""
+        for tensor in itertools.chain(self._n_steps, *self._moments):
+            tensor.zero_()
+
     def step(
         self,
         blocks: Sequence[Block],

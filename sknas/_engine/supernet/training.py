@@ -374,6 +374,14 @@ class Supernet:
 
         return unrolled_gradients(self._weights, of_training, of_validation, self._rate)
 
+    @_computes
+    def restart(self) -> None:
+        """Draw all weights anew, and forget what the optimizer has learned."""
+        seed = torch.empty(1, dtype=torch.int64, device="cpu")
+        seed.random_(0, 2**32, generator=self._order)
+        self._weights.initialize(int(seed.item()))
+        self._optimizer.restart()
+
     def extract(self, architecture: Architecture) -> list[Weights]:
         """Copy an architecture's weights out, as a child inherits them.
 

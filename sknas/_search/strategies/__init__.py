@@ -9,6 +9,7 @@ from sknas._search.strategies.fidelity.plain import PLAIN_STRATEGIES
 from sknas._search.strategies.one_shot.base import OneShotStrategy
 from sknas._search.strategies.one_shot.darts import DartsStrategy
 from sknas._search.strategies.one_shot.enas import EnasStrategy
+from sknas._search.strategies.one_shot.morphnet import MorphNetStrategy
 from sknas._search.strategies.progressive import ProgressiveStrategy
 from sknas._search.strategies.random import RandomStrategy
 from sknas._search.strategies.reinforce import ReinforceStrategy
@@ -20,6 +21,7 @@ STRATEGIES: dict[str, type[SearchStrategy]] = {
     "hyperband": HyperbandStrategy,
     "enas": EnasStrategy,
     "darts": DartsStrategy,
+    "morphnet": MorphNetStrategy,
 }
 
 __all__ = [
@@ -30,6 +32,7 @@ __all__ = [
     "EvolutionStrategy",
     "HalvingStrategy",
     "HyperbandStrategy",
+    "MorphNetStrategy",
     "OneShotStrategy",
     "ProgressiveStrategy",
     "RandomStrategy",

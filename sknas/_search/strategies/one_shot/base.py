@@ -23,6 +23,8 @@ class TrainableSupernet(Protocol):
         Whose architectures are slices of the network.
     n_batches, n_validation_batches : int
         How many batches the rows to train on and to validate on have.
+    n_inputs, n_outputs : int
+        Columns of the encoded table, and units of the output layer.
     progress : float
         Share of what the supernet may cost, or of its time, that is used up: from 1 on
         there should be no further epoch. Infinite when the time of the search is over.
@@ -39,10 +41,25 @@ class TrainableSupernet(Protocol):
     def n_validation_batches(self) -> int: ...
 
     @property
+    def n_inputs(self) -> int: ...
+
+    @property
+    def n_outputs(self) -> int: ...
+
+    @property
     def progress(self) -> float: ...
 
-    def train(self, gates: Sequence[Gates], *, unit_penalty: float = 0.0) -> float:
+    def train(
+        self,
+        gates: Sequence[Gates],
+        *,
+        unit_penalty: float = 0.0,
+        learning_rate: float | None = None,
+    ) -> float:
         """Train for an epoch, each batch with the next gates; return the mean loss."""
+
+    def restart(self) -> None:
+        """Draw all weights anew; what is used up stays used up."""
 
     def rewards(
         self, architectures: Sequence[Architecture], batch: int | None = None
