@@ -21,6 +21,7 @@ from sknas._search.latency import measured_latency
 from sknas._search.problem import Problem
 from sknas._search.state import SearchState
 from sknas._search.strategies import SearchStrategy
+from sknas._search.strategies.contract import check_asked, predicted_rewards
 from sknas._search.trials import TrialRunner
 from sknas._search.weight_store import BigramWeightStore
 from sknas._space import (
@@ -263,7 +264,7 @@ class AskTellSearcher:
         """
         proposals = [as_proposal(each) for each in given]
         # Before the training, so that it is a prediction.
-        predicted = self._predict(given)
+        predicted = predicted_rewards(self.strategy, given)
         # By position among the proposals.
         trials: dict[int, Trial] = {}
         evaluations: dict[int, Evaluation] = {}
@@ -333,38 +334,8 @@ class AskTellSearcher:
         )
 
     def _check_asked(self, asked: object, n: int) -> None:
-        """Refuse what is not a list of at most ``n`` proposals of the space."""
-        caller = f"ask({n}) of {type(self.strategy).__name__}"
-        if not isinstance(asked, (list, tuple)) or len(asked) > n:
-            raise TypeError(
-                f"{caller} must return a list of at most {n} architectures. "
-                f"Got {asked!r} instead."
-            )
-        for each in asked:
-            proposal = as_proposal(each)
-            if proposal.candidate.architecture not in self._problem.space:
-                raise ValueError(
-                    f"{caller} must return architectures of the space that it was set "
-                    f"up with. Got {each!r} instead."
-                )
-            allowed = self._problem.settings
-            if any(name not in allowed for name, _ in proposal.candidate.settings):
-                raise ValueError(
-                    f"{caller} must return candidates whose settings are parameters of "
-                    f"the estimator, of {sorted(allowed)}. Got {each!r} instead."
-                )
-
-    def _predict(self, given: Sequence[Proposed]) -> Sequence[float]:
-        """Return the strategy's guesses at the rewards, NaN if it makes none."""
-        if not hasattr(self.strategy, "predict"):
-            return [math.nan] * len(given)
-        predicted = self.strategy.predict(given)
-        if np.shape(predicted) != (len(given),):
-            raise ValueError(
-                f"predict() of {type(self.strategy).__name__} must return one reward "
-                f"for each architecture, {len(given)} here. Got {predicted!r} instead."
-            )
-        return [float(reward) for reward in predicted]
+        problem = self._problem
+        check_asked(self.strategy, asked, n, problem.space, problem.settings)
 
     def _record(
         self, trials: Sequence[Trial], evaluations: Sequence[Evaluation]
