@@ -50,11 +50,9 @@ class NASMLPClassifier(ClassPredictions):
     search_strategy : str or object, default='reinforce'
         What proposes architectures. ``'reinforce'``, ``'random'``, ``'evolution'``,
         ``'progressive'``, ``'bayesian'``, ``'halving'``, ``'hyperband'``, ``'enas'``
-        and ``'darts'`` stand for classes such as `EnasStrategy` with their defaults;
-        ``ReinforceStrategy(entropy=0.1)`` sets parameters, and a grid over
-        ``search_strategy__entropy`` varies them. Your own inherits from
-        `SearchStrategy`, or has ``setup``, ``ask`` and ``tell``. `fit` uses a clone of
-        it, or a deep copy if it is not an estimator.
+        and ``'darts'`` stand for classes such as `EnasStrategy` with their defaults. An
+        object, a `SearchStrategy` or one with ``setup``, ``ask`` and ``tell``, may have
+        parameters, which ``search_strategy__entropy`` varies in a grid; `fit` copies it.
     objectives : tuple of str, default=('score',)
         What the search is for: ``'score'``, and costs that are to be low, of
         ``'n_parameters'`` and ``'latency'``. See :ref:`small_networks`.
