@@ -50,7 +50,7 @@ class NASMLPRegressor(NumberPredictions):
         ``'progressive'``, ``'bayesian'``, ``'halving'``, ``'hyperband'``, ``'enas'``
         and ``'darts'`` stand for classes such as `EnasStrategy` with their defaults. An
         object, a `SearchStrategy` or one with ``setup``, ``ask`` and ``tell``, may have
-        parameters, which ``search_strategy__entropy`` varies in a grid; `fit` copies it.
+        parameters that ``search_strategy__entropy`` varies in grids; `fit` copies it.
     objectives : tuple of str, default=('score',)
         What the search is for: ``'score'``, and costs that are to be low, of
         ``'n_parameters'`` and ``'latency'``. See :ref:`small_networks`.
