@@ -5,6 +5,8 @@ from sknas._paper import PAPER_SETTINGS
 from sknas._search.strategies import (
     BayesianStrategy,
     EvolutionStrategy,
+    HalvingStrategy,
+    HyperbandStrategy,
     ProgressiveStrategy,
     RandomStrategy,
     ReinforceStrategy,
@@ -20,6 +22,8 @@ __all__ = [
     "BayesianStrategy",
     "Candidate",
     "EvolutionStrategy",
+    "HalvingStrategy",
+    "HyperbandStrategy",
     "NASMLPClassifier",
     "NASMLPRegressor",
     "Outcome",

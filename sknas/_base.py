@@ -82,7 +82,11 @@ class BaseNASMLP(MLPParametersMixin):
         "n_rounds": [Interval(Integral, 1, None, closed="left")],
         "n_architectures": [Interval(Integral, 1, None, closed="left")],
         "search_epochs": [Interval(Integral, 1, None, closed="left")],
-        "search_n_iter_no_change": [Interval(Integral, 1, None, closed="left"), None],
+        "search_n_iter_no_change": [
+            Interval(Integral, 1, None, closed="left"),
+            StrOptions({"extrapolation"}),
+            None,
+        ],
         "n_finalists": [Interval(Integral, 0, None, closed="left")],
         "n_ensemble": [Interval(Integral, 1, None, closed="left")],
         "first_architecture": [StrOptions({"auto"}), Architecture, tuple, list, None],

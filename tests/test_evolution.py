@@ -200,6 +200,7 @@ INVALID = [
     ("n_initial", 0),
     ("crossover", -0.1),
     ("crossover", 1.1),
+    ("inherit_weights", "yes"),
 ]
 
 

@@ -12,6 +12,7 @@ from sknas import Architecture, NASMLPClassifier, NASMLPRegressor, SearchSpace
 from sknas._search.strategies import STRATEGIES
 from sknas._search.strategies.controller import LSTMController
 from sknas._sklearn import InvalidParameterError
+from sknas._space import as_proposal
 from sknas._space.restricted import largest, restricted, smallest
 
 # Spaces with inputs and outputs; of many outputs, a narrow last layer saves some.
@@ -56,6 +57,21 @@ def test_a_space_that_fits_is_returned_itself():
     limit = largest(space, n_inputs, n_outputs)
     assert restricted(space, limit, n_inputs, n_outputs) is space
     assert restricted(space, limit - 1, n_inputs, n_outputs) is not space
+
+
+def test_projections_of_skip_connections_are_counted():
+    space, n_inputs, n_outputs = SearchSpace((3, 8, 5), ("elu",), 6, skip=True), 4, 2
+    sizes = [each.n_parameters(n_inputs, n_outputs) for each in space]
+    assert max(sizes) <= largest(space, n_inputs, n_outputs)
+    assert restricted(space, 10**6, n_inputs, n_outputs) is space
+    for limit in np.quantile(sizes, (0.1, 0.5, 0.9)).astype(int).tolist():
+        part = restricted(space, limit, n_inputs, n_outputs)
+        fitting = [a for a in space if a.n_parameters(n_inputs, n_outputs) <= limit]
+        assert list(part) == fitting
+        assert sum(_probability(part, each) for each in part) == pytest.approx(1)
+        assert len(fitting) <= part.n_architectures <= space.n_architectures
+        generator = np.random.default_rng(limit)
+        assert all(part.sample(generator) in part for _ in range(50))
 
 
 def test_millions_of_architectures_are_counted_without_listing_them():
@@ -154,9 +170,10 @@ def test_every_strategy_keeps_to_a_restricted_space_to_its_end(name):
     asked = []
     # A part of a larger space has few that are close to each other.
     while proposed := strategy.ask(9):
-        strategy.tell(proposed, [sum(a.hidden_layer_sizes) for a in proposed])
-        asked += proposed
-    assert len(asked) == len(set(asked)) == part.n_architectures
+        tried = [as_proposal(each).candidate.architecture for each in proposed]
+        strategy.tell(proposed, [sum(a.hidden_layer_sizes) for a in tried])
+        asked += tried
+    # Some are asked for again, to be trained for longer.
     assert set(asked) == set(part)
 
 

@@ -25,6 +25,7 @@ from sknas._engine.training.stack import train_stack
 from sknas._model.ensemble import FittedEnsemble, Member
 from sknas._search.strategies.progressive import ArchitectureFeatures
 from sknas._search.strategies.surrogate.distance import as_layers, distances_among
+from sknas._search.weight_store import ParentStore
 from sknas._space import ACTIVATIONS
 from sknas._tasks.outputs import (
     IdentityOutput,
@@ -480,3 +481,28 @@ def test_without_the_parameter_there_are_none(fast, table):
         classifier.fit(X, y)
     with pytest.raises(ValueError, match=r"'skip' parameter .* Got 2 instead"):
         NASMLPClassifier(skip=2).fit(X, y)
+
+
+@pytest.mark.parametrize("parent_skips", [False, True])
+@pytest.mark.parametrize("child_skips", [False, True])
+def test_children_inherit_layers_whatever_the_skip_connections(
+    parent_skips, child_skips
+):
+    def build(widths, skips):
+        layers = [(width, "relu") for width in widths]
+        return Architecture(*layers, *(["skip"] if skips else []))
+
+    parent, child = build((8, 6), parent_skips), build((8, 12), child_skips)
+    generator = np.random.default_rng(0)
+    shapes = [(3, 8), (8, 6), (6, 2), *([(8, 6)] if parent_skips else [])]
+    weights = [
+        (generator.standard_normal((a, b)), generator.standard_normal(b))
+        for a, b in shapes
+    ]
+    store = ParentStore()
+    store.add(4, parent, [weights])
+    (found,) = store.retrieve(4, child, 0)
+    assert len(found) == len(child.bigrams())
+    assert [each is None for each in found] == [False] * 3 + [True] * child_skips
+    np.testing.assert_array_equal(found[0][0], weights[0][0])
+    assert [each[0].shape for each in found[:3]] == [(3, 8), (8, 12), (12, 2)]

@@ -16,6 +16,8 @@ from sknas import (
     BayesianStrategy,
     Candidate,
     EvolutionStrategy,  # noqa: F401 (built from its source)
+    HalvingStrategy,
+    HyperbandStrategy,  # noqa: F401 (as above)
     NASMLPClassifier,
     ProgressiveStrategy,
     Proposal,
@@ -26,6 +28,7 @@ from sknas import (
 )
 from sknas._search.strategies import learner as _learner
 from sknas._sklearn import InvalidParameterError
+from sknas._space import as_proposal
 
 SPACE = SearchSpace((8, 16, 32), ("relu", "tanh"), 5)
 SMALL_SPACE = SearchSpace((8, 16), ("relu",), 4)  # 24 architectures
@@ -53,6 +56,7 @@ STRATEGIES = {
         "EvolutionStrategy(population_size=5, tournament_size=2, n_initial=None,"
         " crossover=0.5)"
     ),
+    "evolution that inherits": "EvolutionStrategy(inherit_weights=True)",
     "reinforce": "ReinforceStrategy(hidden_size=8)",
     "reinforce without predictor": (
         "ReinforceStrategy(hidden_size=8, accuracy_predictor=False, baseline=0.5)"
@@ -69,6 +73,9 @@ STRATEGIES = {
     "bayesian by draws": (
         "BayesianStrategy(acquisition='thompson', n_candidates=40, max_points=9)"
     ),
+    "halving": "HalvingStrategy(BayesianStrategy(n_candidates=10))",
+    "halving thrice": "HalvingStrategy('random', factor=2, min_resources=4)",
+    "hyperband": "HyperbandStrategy('evolution', factor=3, min_resources=2)",
     "inherited": "Evolution(n_parents=3)",
 }
 
@@ -89,9 +96,13 @@ def strategy(source):
     return strategy
 
 
-def _reward(architecture):
+def _reward(proposed):
     """Deep and wide is good; between 0 and 1."""
-    return min(sum(architecture.hidden_layer_sizes) / 128, 1.0)
+    return min(sum(_architecture(proposed).hidden_layer_sizes) / 128, 1.0)
+
+
+def _architecture(proposed):
+    return as_proposal(proposed).candidate.architecture
 
 
 def _converse(strategy, n_rounds, n=4):
@@ -115,8 +126,9 @@ def _flat(rounds):
 def test_proposals_are_architectures_of_the_space(strategy):
     for proposed in _converse(strategy, 4):
         assert isinstance(proposed, list)
-        assert all(isinstance(item, Architecture) for item in proposed)
-        assert all(architecture in SPACE for architecture in proposed)
+        form = Proposal if isinstance(strategy, HalvingStrategy) else Architecture
+        assert all(isinstance(item, form) for item in proposed)
+        assert all(_architecture(item) in SPACE for item in proposed)
 
 
 @pytest.mark.parametrize("n", [0, 1, 7])
@@ -136,9 +148,10 @@ def test_what_was_told_unasked_is_not_proposed(source):
     asked = strategy.ask(1)
     foreign = [architecture for architecture in told if architecture not in asked]
     strategy.tell([*foreign, *asked], [_reward(a) for a in [*foreign, *asked]])
-    later = _flat(_converse(strategy, 8))
-    assert set(later).isdisjoint([*told, *asked])
-    assert set(later) | set(told) | set(asked) == set(SMALL_SPACE)
+    later = set(map(as_proposal, _flat(_converse(strategy, 24))))
+    before = set(map(as_proposal, [*told, *asked]))
+    assert later.isdisjoint(before)
+    assert set(map(_architecture, later | before)) == set(SMALL_SPACE)
 
 
 @pytest.mark.parametrize("n", [1, 7, 1000])
@@ -146,12 +159,17 @@ def test_a_small_space_is_exhausted_and_then_nothing_comes(source, n):
     strategy = _build(source)
     strategy.setup(SMALL_SPACE, 0)
     n_rounds = math.ceil(SMALL_SPACE.n_architectures / n)
-    rounds = _converse(strategy, n_rounds + 2, n)
+    # In the end they have tried everything at each rung that it has come to.
+    n_rungs = len(getattr(strategy, "rungs_", [15]))
+    rounds = _converse(strategy, n_rungs * n_rounds + 2, n)
     assert rounds[-2:] == [[], []]
     assert [len(proposed) for proposed in rounds[: n_rounds - 1]] == [n] * (
         n_rounds - 1
     )
-    assert sorted(map(repr, _flat(rounds))) == sorted(map(repr, SMALL_SPACE))
+    proposed = list(map(as_proposal, _flat(rounds)))
+    assert len(set(proposed)) == len(proposed) <= n_rungs * len(list(SMALL_SPACE))
+    assert set(map(as_proposal, SMALL_SPACE)) <= set(proposed)
+    assert {p.epochs or 15 for p in proposed} == set(getattr(strategy, "rungs_", [15]))
 
 
 def test_the_same_seed_gives_the_same_sequence_and_another_another(source):
@@ -175,19 +193,23 @@ from sknas import (
     Architecture,
     BayesianStrategy,
     EvolutionStrategy,
+    HalvingStrategy,
+    HyperbandStrategy,
     ProgressiveStrategy,
     RandomStrategy,
     ReinforceStrategy,
     SearchSpace,
     SearchStrategy,
 )
+from sknas._space import as_proposal
 {EXAMPLE}
 for strategy in [{", ".join(STRATEGIES.values())}]:
     strategy.setup({SPACE!r}, 0)
     rounds = []
     for _ in range(4):
         rounds.append(strategy.ask(4))
-        rewards = [min(sum(a.hidden_layer_sizes) / 128, 1.0) for a in rounds[-1]]
+        asked = [as_proposal(each).candidate.architecture for each in rounds[-1]]
+        rewards = [min(sum(a.hidden_layer_sizes) / 128, 1.0) for a in asked]
         strategy.tell(rounds[-1], rewards)
     print(rounds)
 """
@@ -285,8 +307,9 @@ def test_predictions_have_one_value_each(strategy):
     predicted = strategy.predict(architectures)
     assert predicted.shape == (3,)
     assert strategy.predict([]).shape == (0,)
-    always = isinstance(strategy, (ProgressiveStrategy, BayesianStrategy))
-    predicts = getattr(strategy, "accuracy_predictor", always)
+    predicting = getattr(strategy, "strategy_", strategy)
+    always = isinstance(predicting, (ProgressiveStrategy, BayesianStrategy))
+    predicts = getattr(predicting, "accuracy_predictor", always)
     assert np.isfinite(predicted).all() if predicts else np.isnan(predicted).all()
 
 
@@ -350,8 +373,9 @@ def test_a_fit_in_inference_mode_is_the_same(fast, three_class_table):
 def test_a_clone_has_the_parameters_and_nothing_of_the_search(strategy):
     _converse(strategy, 1)
     again = clone(strategy)
-    assert again.get_params() == strategy.get_params()
-    assert vars(again) == strategy.get_params()
+    # Of another strategy inside there is a clone.
+    assert repr(again.get_params()) == repr(strategy.get_params())
+    assert vars(again) == again.get_params(deep=False)
 
 
 INVALID = [

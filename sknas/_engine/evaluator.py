@@ -32,12 +32,15 @@ class Request:
         An entry for each of the networks: its weights, one entry for each layer.
     epochs : int or None, default=None
         Epochs of training. None leaves it to the settings.
+    hopeless_below : tuple of float, default=()
+        For each epoch the validation score below which a network is not trained on.
     """
 
     candidate: Candidate
     seed: int
     inherited: Sequence[Sequence[Weights | None]] | None = None
     epochs: int | None = None
+    hopeless_below: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -91,6 +94,11 @@ class Evaluation:
     def n_iter(self) -> int:
         """Epochs: the most that one of the networks was trained for."""
         return max(network.n_iter for network in self.networks)
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether the training of one of the networks was hopeless."""
+        return any(network.is_stopped for network in self.networks)
 
     @property
     def trained(self) -> list[TrainingResult]:
@@ -216,6 +224,7 @@ class Evaluator:
                 number // self.n_copies,
                 request.candidate.settings,
                 request.epochs,
+                hopeless_below=request.hopeless_below,
             )
 
     def _merge(

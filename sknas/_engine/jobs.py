@@ -273,7 +273,8 @@ class TrainingJob:
     ``fold`` says on which of a trainer's tables. ``settings`` are those of a
     `Candidate`, which has checked them: they take the place of the trainer's for this
     child, and ``epochs`` that of ``max_iter``. ``state`` is of the training that the
-    inherited weights are from, if this one goes on with it.
+    inherited weights are from, if this one goes on with it. After each epoch, training
+    is stopped if the validation score is less than the one of ``hopeless_below``.
     """
 
     architecture: Architecture
@@ -283,6 +284,7 @@ class TrainingJob:
     settings: tuple[Setting, ...] = ()
     epochs: int | None = None
     state: OptimizerState | None = None
+    hopeless_below: tuple[float, ...] = ()
 
     @property
     def steps_before(self) -> tuple[int, int]:
@@ -326,6 +328,8 @@ class TrainingResult:
     validation_predictions: np.ndarray | None
     # Of the same epoch as the weights, where it was asked for.
     state: OptimizerState | None = None
+    # Whether its scores were hopeless.
+    is_stopped: bool = False
 
     @property
     def failed(self) -> bool:

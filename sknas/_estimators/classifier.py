@@ -49,9 +49,10 @@ class NASMLPClassifier(ClassPredictions):
         layer reads to what it gives. See :ref:`skip_connections`.
     search_strategy : str or object, default='reinforce'
         What proposes architectures. ``'reinforce'``, ``'random'``, ``'evolution'``,
-        ``'progressive'`` and ``'bayesian'`` stand for `ReinforceStrategy`,
-        `RandomStrategy`, `EvolutionStrategy`, `ProgressiveStrategy` and
-        `BayesianStrategy` with their defaults; ``ReinforceStrategy(entropy=0.1)`` sets
+        ``'progressive'``, ``'bayesian'``, ``'halving'`` and ``'hyperband'`` stand for
+        `ReinforceStrategy`, `RandomStrategy`, `EvolutionStrategy`,
+        `ProgressiveStrategy`, `BayesianStrategy`, `HalvingStrategy` and
+        `HyperbandStrategy` with their defaults; ``ReinforceStrategy(entropy=0.1)`` sets
         parameters, and a grid over ``search_strategy__entropy`` varies them. An object
         of your own inherits from `SearchStrategy`, or has ``setup``, ``ask`` and
         ``tell``. `fit` uses a clone of the object, or a deep copy if it is not an
@@ -60,9 +61,8 @@ class NASMLPClassifier(ClassPredictions):
         What the search is for: ``'score'``, and costs that are to be low, of
         ``'n_parameters'`` and ``'latency'``. See :ref:`small_networks`.
     select : {'best', 'knee'} or callable, default='best'
-        Which point of the front of several objectives is refitted: the best score, the
-        farthest from the line between the ends, or the row that a function of
-        `pareto_front_` returns.
+        Which row of `pareto_front_` is refitted: the best score, the farthest from the
+        line between the ends, or what a function of the front returns.
     n_rounds : int, default=5
         Number of rounds. In each, the strategy proposes architectures and learns from
         their rewards.
@@ -70,10 +70,11 @@ class NASMLPClassifier(ClassPredictions):
         Architectures per round.
     search_epochs : int, default=15
         Epochs of a child's training in the search.
-    search_n_iter_no_change : int or None, default=3
+    search_n_iter_no_change : int, 'extrapolation' or None, default=3
         A child's training ends early when its validation loss has not improved for
-        this many epochs; its best epoch counts. None trains for all epochs and
-        takes the last.
+        this many epochs; its best epoch counts. ``'extrapolation'`` is 3, and ends it
+        too when its scores are too low to become one of the `n_finalists` best. None
+        trains for all epochs and takes the last.
     n_finalists : int, default=3
         The best trials are trained again, from scratch and for longer (`max_iter`,
         `epoch_fractions`), before the choice; with two or more, `first_architecture`
@@ -162,8 +163,8 @@ class NASMLPClassifier(ClassPredictions):
     random_state : int, RandomState instance or None, default=None
         An int makes the result reproducible. No global state is read or changed.
     verbose : bool or int, default=False
-        Whether to report progress on stderr: 1 for a bar if tqdm is installed, else a
-        line for each round; 2 for a line for each trial.
+        Whether to report progress: 1 for a bar if tqdm is installed, else a line for
+        each round; 2 for a line for each trial.
     warm_start : bool, default=False
         Whether `fit` continues the search of the last fit, and refits the networks: see
         :ref:`learning_on`.
@@ -204,10 +205,9 @@ class NASMLPClassifier(ClassPredictions):
         Without finalists the columns are empty.
     pareto_front_ : dict of ndarray
         The trials that no other one beats in all of `objectives`, the most costly one
-        first, each a row that `fit_point` can fit: ``index`` in `search_results_`,
-        ``architecture``, ``score``, ``n_parameters``, the latencies if these are
-        sought, and ``finalist_score`` and ``finalist_max_iter``, NaN and 0 of what was
-        no finalist. Of the score alone, the front is the row that was chosen.
+        first, for `fit_point`: ``index`` in `search_results_`, ``architecture``,
+        ``score``, ``n_parameters``, latencies if sought, ``finalist_score`` and
+        ``finalist_max_iter``. With one objective it is the choice.
     round_results_ : dict of ndarray
         One row for each round: ``round``, ``n_trials``, ``mean_score``, ``best_score``,
         ``time`` and ``time_children``, the seconds of the round and of the training in
@@ -320,7 +320,7 @@ class NASMLPClassifier(ClassPredictions):
         n_rounds: int = 5,
         n_architectures: int = 8,
         search_epochs: int = 15,
-        search_n_iter_no_change: int | None = 3,
+        search_n_iter_no_change: int | str | None = 3,
         n_finalists: int = 3,
         n_ensemble: int = 4,
         first_architecture: str | Architecture | tuple[Any, ...] | None = "auto",

@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     SettingsT = TypeVar("SettingsT", bound=DataclassInstance)
 
 
+# Of children that may be stopped for hopeless curves too.
+_SEARCH_PATIENCE = 3
 # `n_iter_no_change` of `MLPClassifier`, for those who set only `early_stopping`.
 _MLP_PATIENCE = 10
 
@@ -172,7 +174,9 @@ def read_settings(
     # Step 1: what may fail comes before anything is made of it.
     space = _space(parameters)
     _check_epoch_fractions(parameters)
-    search = parameters.fill(SearchSettings)
+    patience = parameters["search_n_iter_no_change"]
+    extrapolates = patience == "extrapolation"
+    search = parameters.fill(SearchSettings, extrapolates=extrapolates)
     device = resolve_device(parameters["device"])
     # Step 2: an estimator for numbers has no labels to smooth, and no such parameter.
     own = {
@@ -182,7 +186,7 @@ def read_settings(
     # In the search, the epochs and the patience are those of parameters of their own.
     in_search = {
         "max_iter": parameters["search_epochs"],
-        "n_iter_no_change": parameters["search_n_iter_no_change"],
+        "n_iter_no_change": _SEARCH_PATIENCE if extrapolates else patience,
     }
     return FitSettings(
         owner=owner,

@@ -209,6 +209,7 @@ class Fit:
             settings.candidate_settings,
             self._measurement,
             settings.objectives,
+            len(self._splits),
         )
         self._continue(space)
         if self._continued_on is not None:

@@ -88,6 +88,7 @@ def measure_of(settings: FitSettings) -> str:
         settings.search_training,
         settings.splits,
         settings.search.weight_sharing,
+        settings.search.extrapolates,
         settings.incumbent,
         settings.make_encoder(0),
         _named(settings.scorer),

@@ -24,8 +24,8 @@ _OBJECTS = ("architecture",)
 # The field of a record that says what was tried: of a trial and of a finalist. It
 # becomes several columns.
 _PROPOSED = ("proposal", "candidate")
-# Of another length for each trial: no column.
-_CURVE = "curve"
+# Of another length for each trial, or seen from `n_iter`: no columns.
+_HIDDEN = ("curve", "is_stopped")
 # Two columns, of searches that measure it.
 _LATENCY = "latency"
 _LATENCIES = ("latency_1", "latency_1000")
@@ -137,7 +137,7 @@ def _names(
     names = [
         "architecture" if field.name in _PROPOSED else field.name
         for field in fields(record_class)
-        if field.name not in (_CURVE, _LATENCY)
+        if field.name not in (*_HIDDEN, _LATENCY)
     ]
     records = list(records)
     if any(getattr(record, _LATENCY, None) is not None for record in records):
@@ -153,7 +153,7 @@ def _as_row(record: Trial | FinalistRecord) -> dict[str, object]:
     row |= {
         field.name: getattr(record, field.name)
         for field in fields(record)
-        if field.name not in (*_PROPOSED, _CURVE, _LATENCY)
+        if field.name not in (*_PROPOSED, *_HIDDEN, _LATENCY)
     }
     latency = getattr(record, _LATENCY, None)
     if latency is not None:

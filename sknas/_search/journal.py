@@ -20,8 +20,9 @@ class Trial:
     ``predicted_score`` where nothing predicts. ``max_iter`` is the epochs that it was
     to be trained for, and ``n_iter`` those that it was; ``cost`` is what these cost by
     the cost model of a CPU, in seconds, and so the same on every machine. ``curve`` has
-    the validation score of each epoch. ``latency`` is how many seconds predicting one
-    row takes, and a thousand; None where it was not measured.
+    the validation score of each epoch, which are fewer if the training ``is_stopped``.
+    ``latency`` is how many seconds predicting one row takes, and a thousand; None where
+    it was not measured.
     """
 
     proposal: Proposal
@@ -38,6 +39,7 @@ class Trial:
     time: float
     curve: tuple[float, ...]
     latency: tuple[float, float] | None = None
+    is_stopped: bool = False
 
     @property
     def candidate(self) -> Candidate:

@@ -52,6 +52,8 @@ class Problem:
         measures on these. None measures on all rows of the evaluator's folds.
     objectives : tuple of str, default=('score',)
         What is sought, the score first.
+    n_folds : int, default=1
+        How many there are to measure on.
     """
 
     space: SearchSpace
@@ -62,6 +64,7 @@ class Problem:
     settings: Collection[str] = frozenset(SETTINGS)
     make_measurement: Callable[[float, int], Measurement] | None = None
     objectives: tuple[str, ...] = ("score",)
+    n_folds: int = 1
     # Those made so far, by share and folds.
     _made: dict[tuple[float, int], Measurement] = field(default_factory=dict)
 

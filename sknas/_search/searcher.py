@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -15,13 +16,14 @@ from sknas._budget import Budget
 from sknas._engine.evaluator import Evaluation
 from sknas._interrupts import deferred_interrupts
 from sknas._progress import Progress
+from sknas._search.extrapolation import hopeless_below
 from sknas._search.history import SearchHistory
 from sknas._search.journal import FAILED, TRAINED, Round, Trial
-from sknas._search.latency import measured_latency
+from sknas._search.latency import timed
 from sknas._search.problem import Problem
 from sknas._search.state import SearchState
 from sknas._search.strategies import SearchStrategy
-from sknas._search.trials import TrialRunner
+from sknas._search.trials import TrialRunner, never
 from sknas._search.weight_store import BigramWeightStore
 from sknas._space import (
     Outcome,
@@ -49,6 +51,10 @@ class SearchSettings:
     n_rounds: int
     n_architectures: int
     weight_sharing: bool
+    # Of the trials the best so many are wanted.
+    n_finalists: int = 0
+    # Whether children that cannot become one of them are stopped.
+    extrapolates: bool = False
 
     @property
     def n_trials(self) -> int:
@@ -96,6 +102,8 @@ class AskTellSearcher:
         # One store for each fold: what is measured on a row must not come from
         # training on it.
         self._stores = state.stores
+        # Weights of trials, as far as the strategy names them as parents.
+        self._parents = state.parents
         # What the first round tries besides what the strategy proposes.
         self._first = state.first
         # What the strategy was asked for and not told of: no round begins before.
@@ -131,7 +139,11 @@ class AskTellSearcher:
             self._stores = [
                 BigramWeightStore() for _ in range(problem.evaluator.n_folds)
             ]
-        self._runner = TrialRunner(problem, self._stores)
+        self._runner = TrialRunner(problem, self._stores, self._parents)
+        # Before `setup`, which may depend on it.
+        if hasattr(self.strategy, "set_max_resources"):
+            max_iter = problem.evaluator.trainer.settings.max_iter
+            self.strategy.set_max_resources(epochs=max_iter, folds=problem.n_folds)
         if not self._is_set_up:
             # The first optimiser of a process imports more of torch.
             with deferred_interrupts():
@@ -226,6 +238,11 @@ class AskTellSearcher:
             self.strategy.observe(in_order)
         rewards = [outcome.reward for outcome in in_order]
         self.strategy.tell(list(told.values()), rewards)
+        self._parents.keep_only(self._named_parents() or ())
+
+    def _named_parents(self) -> Collection[int] | None:
+        """Return the trials whose weights the strategy wants to be kept."""
+        return self.strategy.parents() if hasattr(self.strategy, "parents") else None
 
     def _untried(self, given: Sequence[Proposed]) -> list[Proposed]:
         """Return what is no trial yet."""
@@ -244,7 +261,9 @@ class AskTellSearcher:
         # By position among the proposals.
         trials: dict[int, Trial] = {}
         evaluations: dict[int, Evaluation] = {}
-        outcomes = self._runner.run(number, proposals, predicted, budget)
+        outcomes = self._runner.run(
+            number, proposals, predicted, budget, self._hopelessness()
+        )
         try:
             # Closed at once if this loop ends early, so that no worker trains on.
             with closing(outcomes):
@@ -254,6 +273,15 @@ class AskTellSearcher:
         finally:
             done = sorted(trials)
             self._record([trials[i] for i in done], [evaluations[i] for i in done])
+
+    def _hopelessness(self) -> Callable[[Proposal, int], tuple[float, ...]]:
+        """Return what says which scores are hopeless, by what was tried before."""
+        if not self.settings.extrapolates:
+            return never
+        n_best = max(self.settings.n_finalists, 1)
+        # Those of this round come to it in an order that depends on the machine.
+        trials = list(self.history.trials)
+        return functools.partial(hopeless_below, trials, n_best=n_best)
 
     def _propose(self, *, is_first: bool) -> list[Proposed]:
         """Ask for what a round tries, and keep what is new."""
@@ -305,6 +333,7 @@ class AskTellSearcher:
             history,
             self.best,
             self._stores,
+            self._parents,
             unfinished=self._unfinished,
         )
 
@@ -350,36 +379,23 @@ class AskTellSearcher:
         known = [t.reward for t in (*self.history.trials, *trials)]
         finite = [r for r in (*known, self._guess) if math.isfinite(r)]
         worst = min(finite, default=0.0)
+        # Until the strategy is told of them, all may become parents.
+        are_parents = self._named_parents() is not None
         # An interrupt waits, since a latency takes a moment to measure.
         with deferred_interrupts():
             for trial, evaluation in zip(trials, evaluations, strict=True):
                 if trial.status == FAILED:
                     self.history.record(replace(trial, reward=worst))
                     continue
-                self.history.record(self._timed(trial, evaluation))
-                for store, weights in zip(
-                    self._stores, evaluation.weights, strict=False
-                ):
-                    store.add(trial.architecture, weights, trial.reward)
+                self.history.record(timed(trial, evaluation, self._problem))
+                weights = evaluation.weights
+                for store, of_fold in zip(self._stores, weights, strict=False):
+                    store.add(trial.architecture, of_fold, trial.reward)
                 index = len(self.history) - 1
+                if are_parents:
+                    self._parents.add(index, trial.architecture, weights)
                 if index == self.history.best_first()[0]:
                     self.best = index, evaluation
-
-    def _timed(self, trial: Trial, evaluation: Evaluation) -> Trial:
-        """Measure the latency, if it is sought; no worker trains at the same time."""
-        if "latency" not in self._problem.objectives:
-            return trial
-        # All folds have the same columns.
-        data = self._problem.evaluator.trainer.folds[0]
-        X = data.X if data.X_validation is None else data.X_validation
-        try:
-            latency = measured_latency(
-                trial.architecture, evaluation.weights[0], data.output.name, X
-            )
-        except Exception as error:  # noqa: BLE001 (the trial is worth keeping)
-            warn(f"The latency was not measured: {describe(error)}.")
-            latency = math.nan, math.nan
-        return replace(trial, latency=latency)
 
     def _record_round(
         self,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from sknas._engine.evaluator import Evaluation
 from sknas._search.history import SearchHistory
 from sknas._search.strategies import SearchStrategy
-from sknas._search.weight_store import BigramWeightStore
+from sknas._search.weight_store import BigramWeightStore, ParentStore
 from sknas._space import Candidate, Proposed
 
 
@@ -25,6 +25,8 @@ class SearchState:
         The best of these trials and its networks.
     stores : list of BigramWeightStore, default=empty
         Shared weights, one store for each fold.
+    parents : ParentStore, default=empty
+        Weights of trials that may become parents.
     first : list of Candidate, default=empty
         What is to be tried first.
     unfinished : list of Architecture, Candidate or Proposal, default=empty
@@ -35,6 +37,7 @@ class SearchState:
     history: SearchHistory = field(default_factory=SearchHistory)
     best: tuple[int, Evaluation] | None = None
     stores: list[BigramWeightStore] = field(default_factory=list)
+    parents: ParentStore = field(default_factory=ParentStore)
     first: list[Candidate] = field(default_factory=list)
     unfinished: list[Proposed] = field(default_factory=list)
 

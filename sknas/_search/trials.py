@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 
 from sknas._budget import Budget
@@ -13,9 +13,15 @@ from sknas._engine.grouping import epoch_cost
 from sknas._engine.jobs import TrainingJob
 from sknas._search.journal import FAILED, TRAINED, Trial
 from sknas._search.problem import Measurement, Problem
-from sknas._search.weight_store import BigramWeightStore
+from sknas._search.weight_store import BigramWeightStore, ParentStore
 from sknas._space import Proposal
 from sknas._typing import Weights
+
+
+def never(proposal: Proposal, max_iter: int) -> tuple[float, ...]:
+    """Return what stops no training."""
+    del proposal, max_iter
+    return ()
 
 
 class TrialRunner:
@@ -28,6 +34,8 @@ class TrialRunner:
     stores : sequence of BigramWeightStore
         Weights that children begin with, a store for each of the first folds; none
         where they share none.
+    parents : ParentStore
+        Weights of trials, for children of theirs.
 
     Attributes
     ----------
@@ -35,8 +43,13 @@ class TrialRunner:
         How often children failed, by the reason.
     """
 
-    def __init__(self, problem: Problem, stores: Sequence[BigramWeightStore]) -> None:
-        self._problem, self._stores = problem, stores
+    def __init__(
+        self,
+        problem: Problem,
+        stores: Sequence[BigramWeightStore],
+        parents: ParentStore,
+    ) -> None:
+        self._problem, self._stores, self._parents = problem, stores, parents
         self.errors: Counter[str] = Counter()
 
     def run(
@@ -45,6 +58,7 @@ class TrialRunner:
         proposals: Sequence[Proposal],
         predicted: Sequence[float],
         budget: Budget,
+        hopeless_below: Callable[[Proposal, int], tuple[float, ...]] = never,
     ) -> Generator[tuple[int, Trial, Evaluation], None, None]:
         """Train proposals; yield the position, trial and evaluation of each.
 
@@ -58,6 +72,9 @@ class TrialRunner:
             What the strategy expects of each.
         budget : Budget
             Of all of them; what it does not reach is not yielded.
+        hopeless_below : callable, default=never
+            Takes a proposal and its epochs, and returns for each of these the score
+            below which training is stopped.
         """
         # Those of one fidelity are trained side by side.
         of_fidelities: dict[tuple[float, int], list[int]] = {}
@@ -67,8 +84,14 @@ class TrialRunner:
         for positions in of_fidelities.values():
             measurement = self._problem.measurement(proposals[positions[0]])
             evaluator = measurement.evaluator
+            max_iter = evaluator.trainer.settings.max_iter
             requests = [
-                self._request(proposals[i], evaluator.n_folds) for i in positions
+                self._request(
+                    proposals[i],
+                    evaluator.n_folds,
+                    hopeless_below(proposals[i], proposals[i].epochs or max_iter),
+                )
+                for i in positions
             ]
             # Closed at once if this loop ends early, so that no worker trains on.
             with closing(evaluator.evaluate(requests, budget)) as evaluations:
@@ -83,19 +106,35 @@ class TrialRunner:
                     )
                     yield position, trial, evaluation
 
-    def _request(self, proposal: Proposal, n_folds: int) -> Request:
+    def _request(
+        self, proposal: Proposal, n_folds: int, hopeless_below: tuple[float, ...]
+    ) -> Request:
         candidate = proposal.candidate
-        # One list of weights for each fold; empty without weight sharing.
-        inherited = [store.retrieve(candidate.architecture) for store in self._stores]
-        if inherited:
-            nothing: list[Weights | None] = [None] * len(inherited[0])
-            inherited += [nothing] * (n_folds - len(inherited))
         return Request(
             candidate,
             self._problem.seed("search", candidate),
-            inherited or None,
+            self._inherited(proposal, n_folds),
             epochs=proposal.epochs,
+            hopeless_below=hopeless_below,
         )
+
+    def _inherited(
+        self, proposal: Proposal, n_folds: int
+    ) -> list[Sequence[Weights | None]] | None:
+        """Return what a child begins with, one list of weights for each fold."""
+        candidate = proposal.candidate
+        architecture = candidate.architecture
+        seed = self._problem.seed("inheritance", candidate)
+        of_parent = self._parents.retrieve(proposal.parent, architecture, seed)
+        # A network of the parent's has seen the validation rows of all folds but its
+        # own. What the parent does not have is shared, if anything.
+        inherited: list[Sequence[Weights | None]] = [*of_parent[:n_folds]]
+        shared = self._stores[len(inherited) : n_folds]
+        inherited += [store.retrieve(architecture) for store in shared]
+        if not inherited:
+            return None
+        nothing: list[Weights | None] = [None] * len(architecture.bigrams())
+        return inherited + [nothing] * (n_folds - len(inherited))
 
     def _trial(
         self,
@@ -134,6 +173,7 @@ class TrialRunner:
             cost=_cost(measurement, evaluation),
             time=evaluation.time,
             curve=() if failed else tuple(evaluation.validation_scores),
+            is_stopped=evaluation.is_stopped,
         )
 
 

@@ -1,12 +1,19 @@
-"""One-shot sharing: weights kept by the pair of layers they connect (paper 4.1)."""
+"""Weights that children begin with: of pairs of layers (paper 4.1), or of a parent."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
+import numpy as np
+
+from sknas._search.morphism import morph
 from sknas._space import Architecture, Bigram
 from sknas._typing import Weights
+
+# Changes copies of units a little, relative to their weights, so that they do not learn
+# the same as their originals. Nothing measured depends on how much it is.
+_NOISE = 0.01
 
 
 class _Entry(NamedTuple):
@@ -69,4 +76,69 @@ class BigramWeightStore:
             else:
                 coef, intercept = entry.weights
                 found.append((coef.copy(), intercept.copy()))
+        return found
+
+
+class ParentStore:
+    """Weights of trials that may become parents (network morphism, paper 2.3).
+
+    They are those of the trial's networks, one for each fold. Nobody changes them.
+    """
+
+    def __init__(self) -> None:
+        self._kept: dict[int, tuple[Architecture, list[list[Weights]]]] = {}
+
+    def add(
+        self, trial: int, architecture: Architecture, weights: list[list[Weights]]
+    ) -> None:
+        """Keep the weights of a trial's networks.
+
+        Parameters
+        ----------
+        trial : int
+            Its number.
+        architecture : Architecture
+            What it was built from.
+        weights : list of list of (ndarray, ndarray)
+            For each network those of each layer.
+        """
+        self._kept[trial] = architecture, weights
+
+    def keep_only(self, trials: Collection[int]) -> None:
+        """Drop all weights but those of some trials."""
+        self._kept = {n: kept for n, kept in self._kept.items() if n in trials}
+
+    def retrieve(
+        self, trial: int | None, architecture: Architecture, seed: int
+    ) -> list[list[Weights | None]]:
+        """Return what a child begins with on each fold that its parent was trained on.
+
+        Skip connections count for nothing: the layers correspond as if there were none,
+        and projections are drawn anew.
+
+        Parameters
+        ----------
+        trial : int or None
+            Number of the parent.
+        architecture : Architecture
+            Of the child.
+        seed : int
+            Decides which units are copied, the same on every fold.
+
+        Returns
+        -------
+        list of list of (ndarray, ndarray) or None
+            Empty where nothing is kept of the parent. None for what is drawn anew.
+        """
+        if trial is None or trial not in self._kept:
+            return []
+        parent, of_folds = self._kept[trial]
+        n_layers = len(parent.dense_layers) + 1
+        drawn: list[Weights | None] = [None] * len(architecture.projections)
+        found = []
+        for weights in of_folds:
+            generator = np.random.default_rng(seed)
+            layers = weights[:n_layers]
+            of_child = morph(parent, architecture, layers, generator, noise=_NOISE)
+            found.append([*of_child, *drawn])
         return found

@@ -119,8 +119,9 @@ class Proposal:
         On how many splits to train and measure, the first one first: as many as there
         are at most.
     parent : int or None, default=None
-        Number of an earlier trial whose weights to begin with, as far as they fit. It
-        is no part of what is proposed: proposals that differ in it alone are equal.
+        Number of an earlier trial whose weights to begin with, changed to fit, for as
+        long as `SearchStrategy.parents` has named it. It is no part of what is
+        proposed: proposals that differ in it alone are equal.
 
     Raises
     ------

@@ -124,6 +124,14 @@ class _Child:
         factor = self.plateau.factor
         return factor < 1 and factor * self.settings.learning_rate_init <= _LEAST_RATE
 
+    @property
+    def is_hopeless(self) -> bool:
+        """Whether its last score is too low to go on with."""
+        limits, n_iter = self.job.hopeless_below, len(self.validation_scores)
+        return 0 < n_iter <= len(limits) and (
+            self.validation_scores[-1] < limits[n_iter - 1]
+        )
+
 
 class _StackTraining:
     """Children of one depth, of which some may end before the others."""
@@ -346,6 +354,7 @@ class _StackTraining:
         return (
             child.error is not None
             or n_iter >= child.settings.max_iter
+            or child.is_hopeless
             or (child.settings.adapts and child.is_at_least_rate)
             or (
                 patience is not None
@@ -409,4 +418,5 @@ class _StackTraining:
             validation_loss=math.nan if failed else child.best_loss,
             validation_predictions=predictions,
             state=None if failed else child.state,
+            is_stopped=child.is_hopeless,
         )

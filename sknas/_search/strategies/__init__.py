@@ -3,23 +3,26 @@
 from sknas._search.strategies.base import SearchStrategy
 from sknas._search.strategies.bayesian import BayesianStrategy
 from sknas._search.strategies.evolution import EvolutionStrategy
+from sknas._search.strategies.fidelity.halving import HalvingStrategy
+from sknas._search.strategies.fidelity.hyperband import HyperbandStrategy
+from sknas._search.strategies.fidelity.plain import PLAIN_STRATEGIES
 from sknas._search.strategies.progressive import ProgressiveStrategy
 from sknas._search.strategies.random import RandomStrategy
 from sknas._search.strategies.reinforce import ReinforceStrategy
 
 #: Those that have a name.
 STRATEGIES: dict[str, type[SearchStrategy]] = {
-    "reinforce": ReinforceStrategy,
-    "random": RandomStrategy,
-    "evolution": EvolutionStrategy,
-    "progressive": ProgressiveStrategy,
-    "bayesian": BayesianStrategy,
+    **PLAIN_STRATEGIES,
+    "halving": HalvingStrategy,
+    "hyperband": HyperbandStrategy,
 }
 
 __all__ = [
     "STRATEGIES",
     "BayesianStrategy",
     "EvolutionStrategy",
+    "HalvingStrategy",
+    "HyperbandStrategy",
     "ProgressiveStrategy",
     "RandomStrategy",
     "ReinforceStrategy",

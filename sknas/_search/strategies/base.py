@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -40,10 +40,13 @@ class SearchStrategy(BaseEstimator):
     Notes
     -----
     An object that does not inherit from this class is a strategy too if it has
-    `setup`, `ask` and `tell`. Three methods are optional: ``predict(architectures)``
+    `setup`, `ask` and `tell`. Four methods are optional: ``predict(architectures)``
     returns one expected reward each, to be recorded as ``predicted_score``;
     ``report()`` returns a dict of figures, to be recorded with the round;
-    ``observe(outcomes)`` is given an `Outcome` for each trial of a round before `tell`.
+    ``observe(outcomes)`` is given an `Outcome` for each trial of a round before `tell`;
+    ``parents()`` returns numbers of trials whose weights are to be kept;
+    ``set_max_resources(epochs, folds)``, before `setup`, is told the epochs of a plain
+    architecture and how many folds there are.
 
     A `Candidate` (an architecture with settings of its own) or a `Proposal` (a
     candidate with the epochs, rows and folds to train it for) may stand wherever an
@@ -126,6 +129,19 @@ class SearchStrategy(BaseEstimator):
             One for each of the architectures that `tell` is given next, in that order:
             number of the trial, curve, cost, objectives.
         """
+
+    def parents(self) -> Collection[int] | None:
+        """Return the trials whose weights proposals may begin with from now on.
+
+        A search calls it after `tell`, and keeps the weights of these trials alone.
+
+        Returns
+        -------
+        collection of int or None
+            Numbers of trials, as `Outcome.trial` and `Proposal.parent` have them. By
+            default None, with which no weights are kept at any time.
+        """
+        return None
 
     def predict(self, architectures: Sequence[Proposed]) -> np.ndarray:
         """Predict rewards: NaN by default.

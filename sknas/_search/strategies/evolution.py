@@ -10,7 +10,14 @@ import numpy as np
 
 from sknas._search.strategies.base import SearchStrategy
 from sknas._sklearn import Interval
-from sknas._space import Architecture, Outcome, Proposed, as_proposal
+from sknas._space import (
+    Architecture,
+    Candidate,
+    Outcome,
+    Proposal,
+    Proposed,
+    as_proposal,
+)
 from sknas._space.mutation import crossover, neighbours
 from sknas._space.pareto import best_first, values_of
 
@@ -30,6 +37,8 @@ class _Member(NamedTuple):
     birth: int
     reward: float
     architecture: Architecture
+    # Number of the trial, None where it is not known or failed.
+    trial: int | None
     # Of several objectives, more is better; else empty.
     values: tuple[float, ...] = ()
 
@@ -70,6 +79,15 @@ class EvolutionStrategy(SearchStrategy):
         Probability that a child takes the beginning of one winner and the end of
         another before it is mutated.
 
+    inherit_weights : bool, default=False
+        Whether a child begins with the weights of its parent, changed so that it
+        computes the same as far as it can: network morphism, section 2.3 of [2]_. A
+        wider layer has copies of units, which share the outgoing weights of the
+        original, and an inserted layer passes on what it is given [4]_. Networks that
+        have inherited have been trained for longer than others, so that their scores do
+        not compare with those of the first trials. The finalists are trained from
+        scratch. A child whose parent's weights are not known has none to inherit.
+
     Attributes
     ----------
     space_ : SearchSpace
@@ -96,6 +114,8 @@ class EvolutionStrategy(SearchStrategy):
     .. [3] K. Deb, A. Pratap, S. Agarwal and T. Meyarivan, "A Fast and Elitist
        Multiobjective Genetic Algorithm: NSGA-II", IEEE Transactions on Evolutionary
        Computation 6, 2002.
+    .. [4] T. Chen, I. Goodfellow and J. Shlens, "Net2Net: Accelerating Learning via
+       Knowledge Transfer", ICLR 2016.
 
     Examples
     --------
@@ -115,6 +135,7 @@ class EvolutionStrategy(SearchStrategy):
         "tournament_size": [Interval(Integral, 1, None, closed="left")],
         "n_initial": [Interval(Integral, 1, None, closed="left"), None],
         "crossover": [Interval(Real, 0, 1, closed="both")],
+        "inherit_weights": ["boolean"],
     }
 
     def __init__(
@@ -124,11 +145,13 @@ class EvolutionStrategy(SearchStrategy):
         tournament_size: int = 12,
         n_initial: int | None = 8,
         crossover: float = 0.0,
+        inherit_weights: bool = False,
     ) -> None:
         self.population_size = population_size
         self.tournament_size = tournament_size
         self.n_initial = n_initial
         self.crossover = crossover
+        self.inherit_weights = inherit_weights
 
     def begin(self) -> None:
         """Begin without a population."""
@@ -141,8 +164,10 @@ class EvolutionStrategy(SearchStrategy):
         self._values: dict[Architecture, tuple[float, ...]] = {}
         # Since the last `learn`: `ask` may call `draw` more than once.
         self._drawn: set[Architecture] = set()
+        # Numbers of the trials of the round that is told next.
+        self._observed: dict[Architecture, int] = {}
 
-    def draw(self, n: int) -> list[Architecture]:
+    def draw(self, n: int) -> list[Proposed]:
         """Draw from the prior at first, then children of the population.
 
         Parameters
@@ -152,19 +177,53 @@ class EvolutionStrategy(SearchStrategy):
 
         Returns
         -------
-        list of Architecture
-            Fewer than ``n`` where no new child was found.
+        list of Architecture or Proposal
+            Fewer than ``n`` where no new child was found. Proposals are children that
+            inherit.
         """
-        drawn: list[Architecture] = []
+        drawn: list[Proposed] = []
         while len(drawn) < n:
-            architecture = self._first() if self._is_initial() else self._child()
+            proposed = self._first() if self._is_initial() else self._child()
             # Little is left. `ask` looks again, and does not where nothing is left.
-            if architecture is None:
+            if proposed is None:
                 break
-            drawn.append(architecture)
+            drawn.append(proposed)
+            architecture = as_proposal(proposed).candidate.architecture
             if self._is_new(architecture):
                 self._drawn.add(architecture)
         return drawn
+
+    def observe(self, outcomes: Sequence[Outcome]) -> None:
+        """Learn the numbers of the trials of a round, and objectives if several.
+
+        Parameters
+        ----------
+        outcomes : sequence of Outcome
+            Trials of the round that is told next. A number that is not higher than
+            those before begins a search on other rows, where none of these is known.
+        """
+        numbers = {o.architecture: o.trial for o in outcomes if not o.failed}
+        known = [m.trial for m in self._population if m.trial is not None]
+        if known and numbers and min(numbers.values()) <= max(known):
+            self._population = [m._replace(trial=None) for m in self._population]
+        self._observed = numbers
+        sought = outcomes[0].sought if outcomes else ()
+        if len(sought) > 1:
+            values = values_of([outcome.objectives for outcome in outcomes], sought)
+            for outcome, of_one in zip(outcomes, values.tolist(), strict=True):
+                self._values[outcome.architecture] = tuple(of_one)
+
+    def parents(self) -> list[int] | None:
+        """Return the trials whose weights children may begin with.
+
+        Returns
+        -------
+        list of int or None
+            Numbers of the members' trials; None without inheritance.
+        """
+        if not self.inherit_weights:
+            return None
+        return [m.trial for m in self._population if m.trial is not None]
 
     def learn(
         self, architectures: Sequence[Proposed], rewards: Sequence[float]
@@ -181,11 +240,17 @@ class EvolutionStrategy(SearchStrategy):
         self._n_rounds += 1
         for proposed, reward in zip(architectures, rewards, strict=True):
             architecture = as_proposal(proposed).candidate.architecture
-            values = self._values.get(architecture, ())
-            member = _Member(self._n_rounds, float(reward), architecture, values)
+            member = _Member(
+                self._n_rounds,
+                float(reward),
+                architecture,
+                self._observed.get(architecture),
+                self._values.get(architecture, ()),
+            )
             self._population.append(member)
             self._told.add(architecture)
         self._drawn.clear()
+        self._observed = {}
         if self._values:
             self._values = {}
             self._keep_fronts()
@@ -194,21 +259,6 @@ class EvolutionStrategy(SearchStrategy):
         # for it.
         self._population.sort(key=lambda member: (member.birth, member.reward))
         del self._population[: -int(self.population_size)]
-
-    def observe(self, outcomes: Sequence[Outcome]) -> None:
-        """Receive the objectives of a round, where there are several.
-
-        Parameters
-        ----------
-        outcomes : sequence of Outcome
-            Of the trials that `learn` is told of next.
-        """
-        sought = outcomes[0].sought if outcomes else ()
-        if len(sought) < 2:
-            return
-        values = values_of([outcome.objectives for outcome in outcomes], sought)
-        for outcome, of_one in zip(outcomes, values.tolist(), strict=True):
-            self._values[outcome.architecture] = tuple(of_one)
 
     def _keep_fronts(self) -> None:
         """Let those survive that are not dominated, or by the fewest fronts."""
@@ -228,23 +278,32 @@ class EvolutionStrategy(SearchStrategy):
     def _first(self) -> Architecture:
         return self.space_.sample(self.generator_)
 
-    def _child(self) -> Architecture | None:
+    def _child(self) -> Proposed | None:
         """Return what is new and close to a winner; None where nothing was found."""
         parent = self._winner()
+        architecture = parent.architecture
         if self.generator_.random() < self.crossover:
-            parent = crossover(parent, self._winner(), self.space_, self.generator_)
+            other = self._winner().architecture
+            architecture = crossover(architecture, other, self.space_, self.generator_)
+        child = self._new_near(architecture)
+        if child is None or parent.trial is None or not self.inherit_weights:
+            return child
+        return Proposal(Candidate(child), parent=parent.trial)
+
+    def _new_near(self, architecture: Architecture) -> Architecture | None:
+        """Return what is new and as few steps away as can be."""
         for _ in range(_MAX_STEPS):
-            of_kinds = list(neighbours(parent, self.space_).values())
+            of_kinds = list(neighbours(architecture, self.space_).values())
             new = [[each for each in steps if self._is_new(each)] for steps in of_kinds]
             if any(new):
                 return self._pick(new)
             if not any(of_kinds):
                 return None
             # All are known: look further from there.
-            parent = self._pick(of_kinds)
+            architecture = self._pick(of_kinds)
         return None
 
-    def _winner(self) -> Architecture:
+    def _winner(self) -> _Member:
         n_members = len(self._population)
         size = min(int(self.tournament_size), n_members)
         # In random order, so that of equal rewards any may win.
@@ -252,10 +311,9 @@ class EvolutionStrategy(SearchStrategy):
         if self._population[0].values:
             # The last of the population is the best of it.
             best = int(drawn[:_N_COMPETITORS].max())
-            return self._population[best].architecture
+            return self._population[best]
         members: list[_Member] = [self._population[place] for place in drawn]
-        winner = max(members, key=lambda member: member.reward)
-        return winner.architecture
+        return max(members, key=lambda member: member.reward)
 
     def _pick(self, of_kinds: list[list[Architecture]]) -> Architecture:
         """Pick a step; each kind that there is is equally likely."""
