@@ -16,7 +16,7 @@ from sknas import (
     ReinforceStrategy,
     SearchSpace,
 )
-from sknas._search import searcher as _searcher
+from sknas._search import latency as _latency
 from sknas._search.latency import measured_latency
 from sknas._sklearn import InvalidParameterError
 from sknas._space import as_proposal
@@ -361,7 +361,7 @@ def test_latencies_that_cannot_be_measured_leave_the_best_score(
     def fail(*_):
         raise MemoryError
 
-    monkeypatch.setattr(_searcher, "measured_latency", fail)
+    monkeypatch.setattr(_latency, "measured_latency", fail)
     several.update(objectives=(*BOTH, "latency"), n_rounds=1, n_architectures=2)
     classifier = NASMLPClassifier(**several, select="knee")
     with pytest.warns(UserWarning, match="latency was not measured: MemoryError"):

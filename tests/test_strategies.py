@@ -404,6 +404,7 @@ INVALID = [
     ("accuracy_predictor", None),
     ("predictor_candidates", 0),
     ("predictor_bonus", -1),
+    ("cost_weight", -0.1),
 ]
 
 

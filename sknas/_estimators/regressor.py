@@ -57,9 +57,8 @@ class NASMLPRegressor(NumberPredictions):
         What the search is for: ``'score'``, and costs that are to be low, of
         ``'n_parameters'`` and ``'latency'``. See :ref:`small_networks`.
     select : {'best', 'knee'} or callable, default='best'
-        Which point of the front of several objectives is refitted: the best score, the
-        farthest from the line between the ends, or the row that a function of
-        `pareto_front_` returns.
+        Which row of `pareto_front_` is refitted: the best score, the farthest from the
+        line between the ends, or what a function of the front returns.
     n_rounds : int, default=5
         Rounds, in each of which the strategy proposes and learns from the rewards.
     n_architectures : int, default=8
@@ -156,8 +155,8 @@ class NASMLPRegressor(NumberPredictions):
     random_state : int, RandomState instance or None, default=None
         An int makes the result reproducible. No global state is read or changed.
     verbose : bool or int, default=False
-        Whether to report progress on stderr: 1 for a bar if tqdm is installed, else a
-        line for each round; 2 for a line for each trial.
+        Whether to report progress: 1 for a bar if tqdm is installed, else a line for
+        each round; 2 for a line for each trial.
     warm_start : bool, default=False
         Whether `fit` continues the search of the last fit, and refits the networks: see
         :ref:`learning_on`.
@@ -194,10 +193,9 @@ class NASMLPRegressor(NumberPredictions):
         Without finalists the columns are empty.
     pareto_front_ : dict of ndarray
         The trials that no other one beats in all of `objectives`, the most costly one
-        first, each a row that `fit_point` can fit: ``index`` in `search_results_`,
-        ``architecture``, ``score``, ``n_parameters``, the latencies if these are
-        sought, and ``finalist_score`` and ``finalist_max_iter``, NaN and 0 of what was
-        no finalist. Of the score alone, the front is the row that was chosen.
+        first, for `fit_point`: ``index`` in `search_results_`, ``architecture``,
+        ``score``, ``n_parameters``, latencies if sought, ``finalist_score`` and
+        ``finalist_max_iter``. With one objective it is the choice.
     round_results_ : dict of ndarray
         One row for each round: ``round``, ``n_trials``, ``mean_score``, ``best_score``,
         ``time`` and ``time_children``, the seconds of the round and of the training in

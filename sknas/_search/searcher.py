@@ -17,7 +17,7 @@ from sknas._interrupts import deferred_interrupts
 from sknas._progress import Progress
 from sknas._search.history import SearchHistory
 from sknas._search.journal import FAILED, TRAINED, Round, Trial
-from sknas._search.latency import measured_latency
+from sknas._search.latency import timed
 from sknas._search.problem import Problem
 from sknas._search.state import SearchState
 from sknas._search.strategies import SearchStrategy
@@ -353,34 +353,15 @@ class AskTellSearcher:
                 if trial.status == FAILED:
                     self.history.record(replace(trial, reward=worst))
                     continue
-                self._record_trained(self._timed(trial, evaluation), evaluation)
+                self.history.record(timed(trial, evaluation, self._problem))
+                weights = evaluation.weights
+                for store, of_fold in zip(self._stores, weights, strict=False):
+                    store.add(trial.architecture, of_fold, trial.reward)
+                index = len(self.history) - 1
                 if are_parents:
-                    index = len(self.history) - 1
-                    self._parents.add(index, trial.architecture, evaluation.weights)
-
-    def _record_trained(self, trial: Trial, evaluation: Evaluation) -> None:
-        self.history.record(trial)
-        for store, weights in zip(self._stores, evaluation.weights, strict=False):
-            store.add(trial.architecture, weights, trial.reward)
-        index = len(self.history) - 1
-        if index == self.history.best_first()[0]:
-            self.best = index, evaluation
-
-    def _timed(self, trial: Trial, evaluation: Evaluation) -> Trial:
-        """Measure the latency, if it is sought; no worker trains at the same time."""
-        if "latency" not in self._problem.objectives:
-            return trial
-        # All folds have the same columns.
-        data = self._problem.evaluator.trainer.folds[0]
-        X = data.X if data.X_validation is None else data.X_validation
-        try:
-            latency = measured_latency(
-                trial.architecture, evaluation.weights[0], data.output.name, X
-            )
-        except Exception as error:  # noqa: BLE001 (the trial is worth keeping)
-            warn(f"The latency was not measured: {describe(error)}.")
-            latency = math.nan, math.nan
-        return replace(trial, latency=latency)
+                    self._parents.add(index, trial.architecture, weights)
+                if index == self.history.best_first()[0]:
+                    self.best = index, evaluation
 
     def _record_round(
         self,
