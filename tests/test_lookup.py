@@ -1,0 +1,88 @@
+"""What strategies are worth, where every architecture has been trained."""
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.stats import wilcoxon
+
+from sknas import (
+    BayesianStrategy,
+    EvolutionStrategy,
+    ProgressiveStrategy,
+    RandomStrategy,
+    ReinforceStrategy,
+)
+
+N_SEEDS = 200
+
+
+def _load(name):
+    """Import a module of the benchmarks, which are no package."""
+    path = Path(__file__).parent / "benchmarks" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(name, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module", params=["digits", "noisy"])
+def table(request):
+    return _load("lookup").LookupTable(request.param)
+
+
+@pytest.fixture(scope="module")
+def random_regret(table):
+    return _regrets(table, RandomStrategy(), N_SEEDS)
+
+
+def _regrets(table, strategy, n_seeds, **settings):
+    searches = (table.search(strategy, seed, **settings) for seed in range(n_seeds))
+    return np.array([table.regret(search.chosen()) for search in searches])
+
+
+def test_the_table_holds_the_space(table):
+    assert len(table.architectures) == table.space.n_architectures == 2316
+    for name, column in table.columns.items():
+        if name != "n_validation_rows":
+            assert len(column) == 2316, name
+            assert np.isfinite(column).all(), name
+    # Rewards say what is accurate, and the best reward is close to the best.
+    assert np.corrcoef(table.rewards(), table.accuracy)[0, 1] > 0.9
+    assert 0 <= table.floor() < 0.01
+    # Longer trainings are better, and what is larger costs more.
+    short, long = table.rewards(5), table.rewards(15)
+    assert short.mean() < long.mean()
+    assert np.corrcoef(table.columns["cost"], table.columns["n_parameters"])[0, 1] > 0.9
+
+
+def test_a_search_on_the_table_is_what_the_table_says(table):
+    search = table.search(RandomStrategy(), 0, n_rounds=3, n_architectures=4)
+    assert len(set(search.index.tolist())) == 12
+    assert search.reward.tolist() == table.rewards()[search.index].tolist()
+    best = search.index[search.reward.argmax()]
+    assert search.chosen() == best
+    assert table.regret(int(table.accuracy.argmax())) == 0
+
+
+@pytest.mark.parametrize(
+    ("strategy", "n_seeds"),
+    [
+        (EvolutionStrategy(), N_SEEDS),
+        (ProgressiveStrategy(), N_SEEDS),
+        # These take longer, and fewer seeds show it too.
+        (BayesianStrategy(), 40),
+        (ReinforceStrategy(), 20),
+    ],
+    ids=["evolution", "progressive", "bayesian", "reinforce"],
+)
+def test_a_strategy_that_learns_beats_a_random_search(
+    strategy, n_seeds, table, random_regret
+):
+    regret = _regrets(table, strategy, n_seeds)
+    before = random_regret[:n_seeds]
+    assert regret.mean() < before.mean()
+    if n_seeds == N_SEEDS:
+        assert regret.mean() <= 0.75 * before.mean()
+        assert wilcoxon(regret, before, alternative="less").pvalue < 0.01
