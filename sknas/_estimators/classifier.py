@@ -142,7 +142,7 @@ class NASMLPClassifier(ClassPredictions):
         if there are no more than 170; ``'auto'`` searches with these and leaves them
         out if the chosen architecture validates better without. ``'passthrough'``
         takes numbers as they are. Missing values and categories are always encoded.
-        Text that is mostly numbers or dates is read as such (:ref:`text_columns`). See
+        Text that is mostly numbers or dates is :ref:`read as such <text_columns>`. See
         :ref:`encoding`.
     max_time : float or None, default=None
         Seconds for all of `fit`, counted from the call. The search may use two fifths

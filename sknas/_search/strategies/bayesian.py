@@ -48,7 +48,7 @@ class BayesianStrategy(SearchStrategy):
     of architectures that are close to each other are correlated. Of the rewards only
     the ranks count. This is ``search_strategy='bayesian'``.
 
-    Read more in the :ref:`user guide <own_strategy>`.
+    Read more in the :ref:`user guide <bayesian>`.
 
     Parameters
     ----------

@@ -58,7 +58,7 @@ class EvolutionStrategy(SearchStrategy):
     are decided by the front that a member belongs to, and within a front by how far
     away its neighbours are. Nobody dies of age.
 
-    Read more in the :ref:`user guide <own_strategy>`.
+    Read more in the :ref:`user guide <evolution>`.
 
     Parameters
     ----------
