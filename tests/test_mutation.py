@@ -40,7 +40,7 @@ def test_steps_of_each_kind():
 
 def test_steps_stay_in_the_space_and_lead_back():
     generator = np.random.default_rng(0)
-    for space in (SPACE, SKIPS) * 25:
+    for space in (SPACE, SKIPS) * 12:
         architecture = space.sample(generator)
         for kind, steps in neighbours(architecture, space).items():
             assert len(set(steps)) == len(steps)

@@ -125,6 +125,7 @@ class Search:
             "n_rounds": 3,
             "n_architectures": 2,
             "weight_sharing": False,
+            "n_finalists": 0,
             **settings,
         }
         self.evaluator = Evaluator(trainer)

@@ -15,9 +15,12 @@ from sknas import (
     Architecture,
     BayesianStrategy,
     Candidate,
+    DartsStrategy,  # noqa: F401 (built from its source)
+    EnasStrategy,  # noqa: F401 (built from its source)
     EvolutionStrategy,  # noqa: F401 (built from its source)
     HalvingStrategy,
     HyperbandStrategy,  # noqa: F401 (as above)
+    MorphNetStrategy,  # noqa: F401 (as above)
     NASMLPClassifier,
     ProgressiveStrategy,
     Proposal,
@@ -73,9 +76,12 @@ STRATEGIES = {
     "bayesian by draws": (
         "BayesianStrategy(acquisition='thompson', n_candidates=40, max_points=9)"
     ),
+    "enas": "EnasStrategy(hidden_size=8)",
+    "darts": "DartsStrategy()",
     "halving": "HalvingStrategy(BayesianStrategy(n_candidates=10))",
     "halving thrice": "HalvingStrategy('random', factor=2, min_resources=4)",
     "hyperband": "HyperbandStrategy('evolution', factor=3, min_resources=2)",
+    "morphnet": "MorphNetStrategy()",
     "inherited": "Evolution(n_parents=3)",
 }
 
@@ -192,9 +198,12 @@ def sequences_of_another_process(run_python):
 from sknas import (
     Architecture,
     BayesianStrategy,
+    DartsStrategy,
+    EnasStrategy,
     EvolutionStrategy,
     HalvingStrategy,
     HyperbandStrategy,
+    MorphNetStrategy,
     ProgressiveStrategy,
     RandomStrategy,
     ReinforceStrategy,

@@ -477,6 +477,11 @@ def test_without_validation_rows_there_is_an_error():
         Supernet(data, SMALL, SETTINGS, seed=0, device=CPU, n_epochs=1, metric=None)
 
 
+def test_a_space_with_skip_connections_has_no_supernet():
+    with pytest.raises(ValueError, match="without skip connections"):
+        _make_supernet(space=replace(SMALL, skip=True))
+
+
 def test_a_sparse_table_trains_like_a_dense_one():
     sparse = replace(
         DATA, X=csr_array(DATA.X), X_validation=csr_array(DATA.X_validation)

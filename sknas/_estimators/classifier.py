@@ -49,14 +49,12 @@ class NASMLPClassifier(ClassPredictions):
         layer reads to what it gives. See :ref:`skip_connections`.
     search_strategy : str or object, default='reinforce'
         What proposes architectures. ``'reinforce'``, ``'random'``, ``'evolution'``,
-        ``'progressive'``, ``'bayesian'``, ``'halving'`` and ``'hyperband'`` stand for
-        `ReinforceStrategy`, `RandomStrategy`, `EvolutionStrategy`,
-        `ProgressiveStrategy`, `BayesianStrategy`, `HalvingStrategy` and
-        `HyperbandStrategy` with their defaults; ``ReinforceStrategy(entropy=0.1)`` sets
-        parameters, and a grid over ``search_strategy__entropy`` varies them. An object
-        of your own inherits from `SearchStrategy`, or has ``setup``, ``ask`` and
-        ``tell``. `fit` uses a clone of the object, or a deep copy if it is not an
-        estimator.
+        ``'progressive'``, ``'bayesian'``, ``'halving'``, ``'hyperband'``, ``'enas'``,
+        ``'darts'`` and ``'morphnet'`` stand for classes such as `EnasStrategy` with
+        their defaults; ``ReinforceStrategy(entropy=0.1)`` sets parameters, and a grid
+        over ``search_strategy__entropy`` varies them. Your own inherits from
+        `SearchStrategy`, or has ``setup``, ``ask`` and ``tell``. `fit` uses a clone of
+        it, or a deep copy if it is not an estimator.
     objectives : tuple of str, default=('score',)
         What the search is for: ``'score'``, and costs that are to be low, of
         ``'n_parameters'`` and ``'latency'``. See :ref:`small_networks`.
@@ -64,17 +62,15 @@ class NASMLPClassifier(ClassPredictions):
         Which row of `pareto_front_` is refitted: the best score, the farthest from the
         line between the ends, or what a function of the front returns.
     n_rounds : int, default=5
-        Number of rounds. In each, the strategy proposes architectures and learns from
-        their rewards.
+        Rounds, in each of which the strategy proposes and learns from the rewards.
     n_architectures : int, default=8
         Architectures per round.
     search_epochs : int, default=15
         Epochs of a child's training in the search.
     search_n_iter_no_change : int, 'extrapolation' or None, default=3
         A child's training ends early when its validation loss has not improved for
-        this many epochs; its best epoch counts. ``'extrapolation'`` is 3, and ends it
-        too when its scores are too low to become one of the `n_finalists` best. None
-        trains for all epochs and takes the last.
+        this many epochs; its best epoch counts. ``'extrapolation'`` is 3, and also
+        ends what is :ref:`hopeless <halving>`. None trains for all and takes the last.
     n_finalists : int, default=3
         The best trials are trained again, from scratch and for longer (`max_iter`,
         `epoch_fractions`), before the choice; with two or more, `first_architecture`

@@ -30,9 +30,11 @@ from sknas._interrupts import deferred_interrupts
 from sknas._model.ensemble import FittedEnsemble, Member
 from sknas._random import SeedSource
 from sknas._search.history import SearchHistory
+from sknas._search.one_shot import SupernetSearcher
 from sknas._search.problem import Measurement, Problem
 from sknas._search.searcher import AskTellSearcher
 from sknas._search.state import SearchState
+from sknas._search.strategies.one_shot.base import OneShotStrategy
 from sknas._sklearn import safe_indexing
 from sknas._space import SearchSpace
 from sknas._table.encoder import TableEncoder
@@ -216,8 +218,13 @@ class Fit:
             self._progress.note(
                 f"continuing the search of the last fit ({self._continued_on})"
             )
-        self._searcher = AskTellSearcher(
-            settings.strategy, settings.search, self._progress, self._state
+        # One-shot strategies train a network of their own first.
+        state = self._state
+        strategy = settings.strategy if state is None else state.strategy
+        is_one_shot = isinstance(strategy, OneShotStrategy)
+        searcher_class = SupernetSearcher if is_one_shot else AskTellSearcher
+        self._searcher = searcher_class(
+            settings.strategy, settings.search, self._progress, state
         )
         self._selection = Selection(
             self._searcher,

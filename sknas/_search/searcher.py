@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 import math
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -16,14 +15,14 @@ from sknas._budget import Budget
 from sknas._engine.evaluator import Evaluation
 from sknas._interrupts import deferred_interrupts
 from sknas._progress import Progress
-from sknas._search.extrapolation import hopeless_below
 from sknas._search.history import SearchHistory
 from sknas._search.journal import FAILED, TRAINED, Round, Trial
 from sknas._search.latency import timed
 from sknas._search.problem import Problem
 from sknas._search.state import SearchState
 from sknas._search.strategies import SearchStrategy
-from sknas._search.trials import TrialRunner, never
+from sknas._search.strategies.contract import check_asked, predicted_rewards
+from sknas._search.trials import TrialRunner
 from sknas._search.weight_store import BigramWeightStore
 from sknas._space import (
     Outcome,
@@ -52,7 +51,7 @@ class SearchSettings:
     n_architectures: int
     weight_sharing: bool
     # Of the trials the best so many are wanted.
-    n_finalists: int = 0
+    n_finalists: int
     # Whether children that cannot become one of them are stopped.
     extrapolates: bool = False
 
@@ -139,15 +138,16 @@ class AskTellSearcher:
             self._stores = [
                 BigramWeightStore() for _ in range(problem.evaluator.n_folds)
             ]
-        self._runner = TrialRunner(problem, self._stores, self._parents)
+        n_best = self.settings.n_finalists if self.settings.extrapolates else None
+        self._runner = TrialRunner(
+            problem, self._stores, self._parents, self.history.trials, n_best
+        )
         # Before `setup`, which may depend on it.
         if hasattr(self.strategy, "set_max_resources"):
             max_iter = problem.evaluator.trainer.settings.max_iter
             self.strategy.set_max_resources(epochs=max_iter, folds=problem.n_folds)
         if not self._is_set_up:
-            # The first optimiser of a process imports more of torch.
-            with deferred_interrupts():
-                self.strategy.setup(problem.space, problem.seeds.seed("strategy"))
+            self._set_up(problem, budget)
             self._is_set_up = True
         seconds_of_last = 0.0
         # Rounds follow those of an earlier search.
@@ -164,6 +164,13 @@ class AskTellSearcher:
         if self.best is None:
             raise ValueError(self._why_all_failed())
         return self.history
+
+    def _set_up(self, problem: Problem, budget: Budget) -> None:
+        """Prepare the strategy for a search that no earlier one began."""
+        del budget
+        # The first optimiser of a process imports more of torch.
+        with deferred_interrupts():
+            self.strategy.setup(problem.space, problem.seeds.seed("strategy"))
 
     def _try_round(self, number: int, budget: Budget) -> bool:
         """Run a round; an error in a later one ends the search but not the fit."""
@@ -257,13 +264,11 @@ class AskTellSearcher:
         """
         proposals = [as_proposal(each) for each in given]
         # Before the training, so that it is a prediction.
-        predicted = self._predict(given)
+        predicted = predicted_rewards(self.strategy, given)
         # By position among the proposals.
         trials: dict[int, Trial] = {}
         evaluations: dict[int, Evaluation] = {}
-        outcomes = self._runner.run(
-            number, proposals, predicted, budget, self._hopelessness()
-        )
+        outcomes = self._runner.run(number, proposals, predicted, budget)
         try:
             # Closed at once if this loop ends early, so that no worker trains on.
             with closing(outcomes):
@@ -273,15 +278,6 @@ class AskTellSearcher:
         finally:
             done = sorted(trials)
             self._record([trials[i] for i in done], [evaluations[i] for i in done])
-
-    def _hopelessness(self) -> Callable[[Proposal, int], tuple[float, ...]]:
-        """Return what says which scores are hopeless, by what was tried before."""
-        if not self.settings.extrapolates:
-            return never
-        n_best = max(self.settings.n_finalists, 1)
-        # Those of this round come to it in an order that depends on the machine.
-        trials = list(self.history.trials)
-        return functools.partial(hopeless_below, trials, n_best=n_best)
 
     def _propose(self, *, is_first: bool) -> list[Proposed]:
         """Ask for what a round tries, and keep what is new."""
@@ -338,38 +334,8 @@ class AskTellSearcher:
         )
 
     def _check_asked(self, asked: object, n: int) -> None:
-        """Refuse what is not a list of at most ``n`` proposals of the space."""
-        caller = f"ask({n}) of {type(self.strategy).__name__}"
-        if not isinstance(asked, (list, tuple)) or len(asked) > n:
-            raise TypeError(
-                f"{caller} must return a list of at most {n} architectures. "
-                f"Got {asked!r} instead."
-            )
-        for each in asked:
-            proposal = as_proposal(each)
-            if proposal.candidate.architecture not in self._problem.space:
-                raise ValueError(
-                    f"{caller} must return architectures of the space that it was set "
-                    f"up with. Got {each!r} instead."
-                )
-            allowed = self._problem.settings
-            if any(name not in allowed for name, _ in proposal.candidate.settings):
-                raise ValueError(
-                    f"{caller} must return candidates whose settings are parameters of "
-                    f"the estimator, of {sorted(allowed)}. Got {each!r} instead."
-                )
-
-    def _predict(self, given: Sequence[Proposed]) -> Sequence[float]:
-        """Return the strategy's guesses at the rewards, NaN if it makes none."""
-        if not hasattr(self.strategy, "predict"):
-            return [math.nan] * len(given)
-        predicted = self.strategy.predict(given)
-        if np.shape(predicted) != (len(given),):
-            raise ValueError(
-                f"predict() of {type(self.strategy).__name__} must return one reward "
-                f"for each architecture, {len(given)} here. Got {predicted!r} instead."
-            )
-        return [float(reward) for reward in predicted]
+        problem = self._problem
+        check_asked(self.strategy, asked, n, problem.space, problem.settings)
 
     def _record(
         self, trials: Sequence[Trial], evaluations: Sequence[Evaluation]
@@ -387,15 +353,20 @@ class AskTellSearcher:
                 if trial.status == FAILED:
                     self.history.record(replace(trial, reward=worst))
                     continue
-                self.history.record(timed(trial, evaluation, self._problem))
-                weights = evaluation.weights
-                for store, of_fold in zip(self._stores, weights, strict=False):
-                    store.add(trial.architecture, of_fold, trial.reward)
-                index = len(self.history) - 1
+                self._record_trained(
+                    timed(trial, evaluation, self._problem), evaluation
+                )
                 if are_parents:
-                    self._parents.add(index, trial.architecture, weights)
-                if index == self.history.best_first()[0]:
-                    self.best = index, evaluation
+                    index = len(self.history) - 1
+                    self._parents.add(index, trial.architecture, evaluation.weights)
+
+    def _record_trained(self, trial: Trial, evaluation: Evaluation) -> None:
+        self.history.record(trial)
+        for store, weights in zip(self._stores, evaluation.weights, strict=False):
+            store.add(trial.architecture, weights, trial.reward)
+        index = len(self.history) - 1
+        if index == self.history.best_first()[0]:
+            self.best = index, evaluation
 
     def _record_round(
         self,

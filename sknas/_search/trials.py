@@ -4,24 +4,19 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import closing
 
 from sknas._budget import Budget
 from sknas._engine.evaluator import Evaluation, Request
 from sknas._engine.grouping import epoch_cost
 from sknas._engine.jobs import TrainingJob
+from sknas._search.extrapolation import hopeless_below
 from sknas._search.journal import FAILED, TRAINED, Trial
 from sknas._search.problem import Measurement, Problem
 from sknas._search.weight_store import BigramWeightStore, ParentStore
 from sknas._space import Proposal
 from sknas._typing import Weights
-
-
-def never(proposal: Proposal, max_iter: int) -> tuple[float, ...]:
-    """Return what stops no training."""
-    del proposal, max_iter
-    return ()
 
 
 class TrialRunner:
@@ -36,6 +31,10 @@ class TrialRunner:
         where they share none.
     parents : ParentStore
         Weights of trials, for children of theirs.
+    earlier : sequence of Trial, default=()
+        All trials of the search, to which those of a round are added at its end.
+    n_best : int or None, default=None
+        Children that cannot become one of so many best are stopped. None stops none.
 
     Attributes
     ----------
@@ -48,8 +47,11 @@ class TrialRunner:
         problem: Problem,
         stores: Sequence[BigramWeightStore],
         parents: ParentStore,
+        earlier: Sequence[Trial] = (),
+        n_best: int | None = None,
     ) -> None:
         self._problem, self._stores, self._parents = problem, stores, parents
+        self._earlier, self._n_best = earlier, n_best
         self.errors: Counter[str] = Counter()
 
     def run(
@@ -58,7 +60,6 @@ class TrialRunner:
         proposals: Sequence[Proposal],
         predicted: Sequence[float],
         budget: Budget,
-        hopeless_below: Callable[[Proposal, int], tuple[float, ...]] = never,
     ) -> Generator[tuple[int, Trial, Evaluation], None, None]:
         """Train proposals; yield the position, trial and evaluation of each.
 
@@ -72,10 +73,9 @@ class TrialRunner:
             What the strategy expects of each.
         budget : Budget
             Of all of them; what it does not reach is not yielded.
-        hopeless_below : callable, default=never
-            Takes a proposal and its epochs, and returns for each of these the score
-            below which training is stopped.
         """
+        # Before any is trained: those of a round are ready in no order.
+        limits = [self._limits(proposal) for proposal in proposals]
         # Those of one fidelity are trained side by side.
         of_fidelities: dict[tuple[float, int], list[int]] = {}
         for position, proposal in enumerate(proposals):
@@ -84,13 +84,8 @@ class TrialRunner:
         for positions in of_fidelities.values():
             measurement = self._problem.measurement(proposals[positions[0]])
             evaluator = measurement.evaluator
-            max_iter = evaluator.trainer.settings.max_iter
             requests = [
-                self._request(
-                    proposals[i],
-                    evaluator.n_folds,
-                    hopeless_below(proposals[i], proposals[i].epochs or max_iter),
-                )
+                self._request(proposals[i], evaluator.n_folds, limits[i])
                 for i in positions
             ]
             # Closed at once if this loop ends early, so that no worker trains on.
@@ -105,6 +100,17 @@ class TrialRunner:
                         predicted[position],
                     )
                     yield position, trial, evaluation
+
+    def _limits(self, proposal: Proposal) -> tuple[float, ...]:
+        """Return the score after each epoch below which a child is stopped."""
+        # With several objectives, less of a reward may be worth having.
+        if self._n_best is None or len(self._problem.objectives) > 1:
+            return ()
+        max_iter = self._problem.evaluator.trainer.settings.max_iter
+        n_best = max(self._n_best, 1)
+        return hopeless_below(
+            self._earlier, proposal, proposal.epochs or max_iter, n_best
+        )
 
     def _request(
         self, proposal: Proposal, n_folds: int, hopeless_below: tuple[float, ...]

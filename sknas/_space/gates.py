@@ -56,7 +56,8 @@ class Gates:
         architecture : Architecture
             An architecture of the space.
         space : SearchSpace
-            What the gates choose from.
+            What the gates choose from, without skip connections: the gates' own skip
+            positions, and add nothing.
         """
         n_layers = cls.n_layers_of(space)
         widths = sorted(set(space.layer_widths))

@@ -44,6 +44,11 @@ class SupernetOptimizer:
             for _ in weights.layers
         ]
 
+    def restart(self) -> None:
+        """Forget all steps."""
+        for tensor in itertools.chain(self._n_steps, *self._moments):
+            tensor.zero_()
+
     def step(
         self,
         blocks: Sequence[Block],
@@ -129,6 +134,8 @@ class SupernetOptimizer:
         The proximal step of a sum of their norms, each times the parameters that the
         unit costs, relative to the mean.
         """
+        # With the outgoing weights in the norms, networks of as many parameters have a
+        # higher loss (digits, three layers of 256 units): 0.23 beside 0.17 at 43,000.
         hidden = blocks[:-1]
         costs = [1 + b.n_in + after.n_out for b, after in itertools.pairwise(blocks)]
         n_units = [block.n_out for block in hidden]

@@ -163,6 +163,26 @@ class PolicyLearner:
                 self._replay(advantages)
                 self._fit_predictor()
 
+    def learn_and_forget(
+        self, architectures: Sequence[Architecture], rewards: Sequence[float]
+    ) -> None:
+        """Take a step on rewards that are not comparable with any others.
+
+        Parameters
+        ----------
+        architectures : sequence of Architecture
+            What the policy has just drawn.
+        rewards : sequence of float
+            One finite number each, measured alike.
+        """
+        kept = self._tokens, self._rewards, self._bonuses
+        self._tokens, self._rewards = self._tokens[:0], self._rewards[:0]
+        self._bonuses = self._bonuses[:0]
+        try:
+            self.learn(architectures, rewards, [True] * len(architectures))
+        finally:
+            self._tokens, self._rewards, self._bonuses = kept
+
     def _remember(
         self, architectures: Sequence[Architecture], rewards: np.ndarray
     ) -> None:

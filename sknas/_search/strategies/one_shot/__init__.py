@@ -1,0 +1,1 @@
+"""Strategies that learn from one network that holds all architectures of a space."""
