@@ -550,7 +550,7 @@ def _select(search, trainer, n_finalists):
     selection = Selection(
         search.searcher,
         search.problem,
-        SelectionSettings(n_finalists, 1, (1.0,)),
+        SelectionSettings(n_finalists, 1, (1.0,), "best"),
         SETTINGS,
         FakeWorkbench(trainer),
         search.metric,

@@ -54,7 +54,7 @@ class SelectionSettings:
     n_finalists: int
     max_iter: int
     epoch_fractions: tuple[float, ...]
-    select: Select = "best"
+    select: Select
 
     def lengths(self) -> list[int]:
         """Return the numbers of epochs to choose from, the longest training last."""

@@ -20,6 +20,10 @@ _Tokens: TypeAlias = tuple[int, ...]
 # Penalty of the squared weights of a ridge regression, of about as many rows as there
 # are trials and features that lie between -1 and 1.
 _PENALTY = 3.0
+# Where a layer stands says less than what it is: smaller features are penalised more.
+# Regret on two lookup tables with 0.25, 0.5, 0.75 and 1, relative to that of a random
+# search: .86, .75, .68, .66 and .44, .42, .37, .35.
+_POSITION_SCALE = 0.75
 
 
 class ProgressiveStrategy(SearchStrategy):
@@ -288,7 +292,7 @@ class ArchitectureFeatures:
         layers = self._table[tokens]  # (n_sequences, length, columns of the table)
         n_dense, n_dropout = layers[:, :, :2].sum(axis=1).T
         means = layers[:, :, 1:].sum(axis=1) / n_dense[:, None]
-        in_place = layers.reshape(len(tokens), -1)
+        in_place = _POSITION_SCALE * layers.reshape(len(tokens), -1)
         return np.column_stack(
             [
                 n_dense / self._length,
