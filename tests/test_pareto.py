@@ -346,7 +346,9 @@ def test_a_point_is_fitted_whatever_the_strategy_can_search(several, binary_tabl
     # DARTS must have two widths or activations, a point has one of each.
     several["search_strategy"] = "darts"
     classifier = NASMLPClassifier(**several).fit(*binary_table)
-    sizes = [len(each.dense_layers) for each in classifier.pareto_front_["architecture"]]
+    sizes = [
+        len(each.dense_layers) for each in classifier.pareto_front_["architecture"]
+    ]
     classifier.fit_point(*binary_table, int(np.argmin(sizes)))
     assert len(classifier.best_architecture_.dense_layers) == min(sizes)
     assert classifier.search_strategy == "darts"
