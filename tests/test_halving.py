@@ -9,10 +9,12 @@ from sknas import (
     Architecture,
     BayesianStrategy,
     Candidate,
+    DartsStrategy,
     EvolutionStrategy,
     HalvingStrategy,
     HyperbandStrategy,
     NASMLPClassifier,
+    Outcome,
     Proposal,
     RandomStrategy,
     SearchSpace,
@@ -301,7 +303,9 @@ def test_the_object_that_was_given_stays_as_it_is():
         ("strategy", "halving"),
         ("strategy", None),
         ("strategy", RandomStrategy),
+        ("strategy", DartsStrategy()),
         ("factor", 1),
+        ("factor", 1 + 1e-15),
         ("resource", "seconds"),
         ("min_resources", 0),
         ("min_resources", 16),
@@ -311,7 +315,7 @@ def test_the_object_that_was_given_stays_as_it_is():
     ids=str,
 )
 def test_setup_refuses_invalid_parameters(cls, name, value):
-    strategy = cls().set_params(**{name: value})
+    strategy = cls(min_resources=2).set_params(**{name: value})
     with pytest.raises(
         InvalidParameterError, match=rf"'{name}' parameter of {cls.__name__} must be"
     ):
@@ -322,6 +326,25 @@ def test_setup_refuses_invalid_parameters(cls, name, value):
 def test_there_are_no_more_rows_than_all():
     with pytest.raises(InvalidParameterError, match="a share of the rows"):
         HalvingStrategy(resource="rows", max_resources=2).setup(SPACE, 0)
+
+
+def test_there_are_no_more_folds_than_all():
+    strategy = HalvingStrategy(resource="folds", factor=2, max_resources=8)
+    assert _set_up(strategy, folds=3).rungs_ == [2, 3]
+    assert _set_up(strategy, folds=20).rungs_ == [4, 8]
+
+
+@BOTH
+def test_the_parents_are_those_of_the_other_strategy(cls):
+    inside = EvolutionStrategy(n_initial=2, inherit_weights=True)
+    strategy = _set_up(cls(inside, factor=3, min_resources=5))
+    begun = strategy.ask(2)
+    told = enumerate(begun)
+    strategy.observe([Outcome(i, p, i, {}, (), 1.0, False) for i, p in told])
+    strategy.tell(begun, [0, 1])
+    assert strategy.parents() == [0, 1]
+    assert {child.parent for child in strategy.ask(2)} == {1}
+    assert _set_up(cls("random")).parents() is None
 
 
 # In a search.

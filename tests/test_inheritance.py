@@ -255,3 +255,14 @@ def test_a_parent_may_be_shorter_trained_and_is_passed_over_where_it_has_no_fold
     )
     assert results["n_iter"][[first, child]].tolist() == [1, 2]
     np.testing.assert_allclose(*results["loss"][[first, child]], rtol=5e-3)
+
+
+@pytest.mark.parametrize("named", [5, [[0]]], ids=str)
+def test_parents_in_another_form_are_refused(fast, binary_table, named):
+    class Astray(RandomStrategy):
+        def parents(self):
+            return named
+
+    classifier = NASMLPClassifier(**{**fast, "search_strategy": Astray()})
+    with pytest.raises(TypeError, match=r"parents\(\) of Astray must return a coll"):
+        classifier.fit(*binary_table)

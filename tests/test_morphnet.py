@@ -250,6 +250,18 @@ def test_candidates_keep_to_the_budget():
         assert max(_sizes(strategy.sample(20))) <= (widest,)
 
 
+def test_a_budget_below_the_smallest_network_is_an_error_before_any_training(
+    fast, binary_table, monkeypatch
+):
+    monkeypatch.setattr(Supernet, "train", None)
+    strategy = MorphNetStrategy(budget=0.01)
+    classifier = NASMLPClassifier(**{**fast, "search_strategy": strategy})
+    with pytest.raises(
+        InvalidParameterError, match="'budget' parameter of MorphNetStrategy"
+    ):
+        classifier.fit(*binary_table)
+
+
 @pytest.mark.parametrize(
     ("n_living", "losses"),
     [([(256,), (0,)], [0.5, 0.5]), ([(256,), (30,)], [0.5, math.nan]), ([(0,)], [0.5])],

@@ -342,6 +342,18 @@ def test_any_point_can_be_fitted_later(several, binary_table):
     np.testing.assert_array_equal(classifier.predict_proba(X), expected)
 
 
+def test_a_point_is_fitted_whatever_the_strategy_can_search(several, binary_table):
+    # DARTS must have two widths or activations, a point has one of each.
+    several["search_strategy"] = "darts"
+    classifier = NASMLPClassifier(**several).fit(*binary_table)
+    sizes = [
+        len(each.dense_layers) for each in classifier.pareto_front_["architecture"]
+    ]
+    classifier.fit_point(*binary_table, int(np.argmin(sizes)))
+    assert len(classifier.best_architecture_.dense_layers) == min(sizes)
+    assert classifier.search_strategy == "darts"
+
+
 def test_latencies_are_measured_where_they_are_sought(several, binary_table):
     X, y = binary_table
     y = X[:, 0] + y

@@ -89,6 +89,9 @@ class FrontPoints(BaseNASMLP):
         parameters = {
             **parameters_of(front["architecture"][index]),
             **_settings_of(front, index),
+            # The strategy may not be able to search the space of one architecture, and
+            # has nothing to propose.
+            "search_strategy": "random",
             "n_finalists": min(self.n_finalists, 1),
             "max_parameters": None,
             "objectives": ("score",),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -21,7 +21,11 @@ from sknas._search.latency import timed
 from sknas._search.problem import Problem
 from sknas._search.state import SearchState
 from sknas._search.strategies import SearchStrategy
-from sknas._search.strategies.contract import check_asked, predicted_rewards
+from sknas._search.strategies.contract import (
+    check_asked,
+    named_parents,
+    predicted_rewards,
+)
 from sknas._search.trials import TrialRunner
 from sknas._search.weight_store import BigramWeightStore
 from sknas._space import (
@@ -245,11 +249,7 @@ class AskTellSearcher:
             self.strategy.observe(in_order)
         rewards = [outcome.reward for outcome in in_order]
         self.strategy.tell(list(told.values()), rewards)
-        self._parents.keep_only(self._named_parents() or ())
-
-    def _named_parents(self) -> Collection[int] | None:
-        """Return the trials whose weights the strategy wants to be kept."""
-        return self.strategy.parents() if hasattr(self.strategy, "parents") else None
+        self._parents.keep_only(named_parents(self.strategy) or ())
 
     def _untried(self, given: Sequence[Proposed]) -> list[Proposed]:
         """Return what is no trial yet."""
@@ -346,7 +346,7 @@ class AskTellSearcher:
         finite = [r for r in (*known, self._guess) if math.isfinite(r)]
         worst = min(finite, default=0.0)
         # Until the strategy is told of them, all may become parents.
-        are_parents = self._named_parents() is not None
+        are_parents = named_parents(self.strategy) is not None
         # An interrupt waits, since a latency takes a moment to measure.
         with deferred_interrupts():
             for trial, evaluation in zip(trials, evaluations, strict=True):

@@ -436,8 +436,8 @@ def _validation(data: TrainingData, space: SearchSpace) -> TrainingData:
         )
     if space.skip:
         raise ValueError(
-            "A supernet must have a space without skip connections, whose weights no "
-            f"two widths share. Got {space!r} instead."
+            "A supernet must have a space without skip connections, skip=False, since "
+            f"no two widths share their weights. Got {space!r} instead."
         )
     return TrainingData(
         data.X_validation,

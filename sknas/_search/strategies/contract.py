@@ -77,3 +77,23 @@ def predicted_rewards(strategy: Any, given: Sequence[Proposed]) -> Sequence[floa
             f"architecture, {len(given)} here. Got {predicted!r} instead."
         )
     return [float(reward) for reward in predicted]
+
+
+def named_parents(strategy: Any) -> frozenset[int] | None:
+    """Return the trials whose weights a strategy wants to be kept, None without any.
+
+    Raises
+    ------
+    TypeError
+        If it names them in another form.
+    """
+    named = strategy.parents() if hasattr(strategy, "parents") else None
+    if named is None:
+        return None
+    try:
+        return frozenset(named)
+    except TypeError as error:
+        raise TypeError(
+            f"parents() of {type(strategy).__name__} must return a collection of "
+            f"numbers of trials, or None. Got {named!r} instead."
+        ) from error

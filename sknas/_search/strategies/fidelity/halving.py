@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from numbers import Real
 from typing import Any, ClassVar
@@ -14,7 +14,12 @@ from sklearn.base import clone
 
 from sknas._search.strategies.base import SearchStrategy
 from sknas._search.strategies.fidelity.plain import PLAIN_STRATEGIES
-from sknas._search.strategies.fidelity.rungs import Ladder, resources_of_rungs
+from sknas._search.strategies.fidelity.rungs import (
+    MAX_RUNGS,
+    Ladder,
+    resources_of_rungs,
+)
+from sknas._search.strategies.one_shot.base import OneShotStrategy
 from sknas._sklearn import HasMethods, Interval, InvalidParameterError, StrOptions
 from sknas._space import Outcome, Proposal, Proposed, as_proposal
 
@@ -55,7 +60,7 @@ class HalvingStrategy(SearchStrategy):
 
     max_resources : float or None, default=None
         What the highest rung has. None is all that the search offers: `search_epochs`,
-        all rows, all folds.
+        all rows, all folds. There are never more folds than these.
 
     Attributes
     ----------
@@ -156,6 +161,9 @@ class HalvingStrategy(SearchStrategy):
         # A class has the methods too.
         if isinstance(given, type):
             raise self._invalid("strategy", "an object, not a class")
+        # Nothing would train its supernet: all that it proposes would be chance.
+        if isinstance(given, OneShotStrategy):
+            raise self._invalid("strategy", "one that trains no supernet")
         named = PLAIN_STRATEGIES.get(given) if isinstance(given, str) else None
         # Of an object that is no estimator, `clone` is a deep copy.
         self.strategy_: Any = clone(given, safe=False) if named is None else named()
@@ -181,6 +189,9 @@ class HalvingStrategy(SearchStrategy):
     def _find_rungs(self) -> None:
         offered = self._offered[self.resource]
         highest = offered if self.max_resources is None else self.max_resources
+        # More folds than there are would be the same ones, trained twice.
+        if self.resource == "folds" and self._offered is not _OFFERED:
+            highest = min(highest, offered)
         if self.resource == "rows" and highest > 1:
             raise self._invalid("max_resources", "a share of the rows, at most 1")
         if self.min_resources is not None and self.min_resources > highest:
@@ -191,6 +202,10 @@ class HalvingStrategy(SearchStrategy):
         self.rungs_ = resources_of_rungs(
             self.min_resources, highest, float(self.factor), are_whole=are_whole
         )
+        if len(self.rungs_) > MAX_RUNGS:
+            raise self._invalid(
+                "factor", f"so large that there are no more than {MAX_RUNGS} rungs"
+            )
         # All epochs are those of a plain architecture, which is proposed without.
         plain = offered if self.resource == "epochs" else math.nan
         self._ladder.values = [
@@ -294,6 +309,17 @@ class HalvingStrategy(SearchStrategy):
         """
         self._outcomes.update({outcome.proposal: outcome for outcome in outcomes})
 
+    def parents(self) -> Collection[int] | None:
+        """Return the trials whose weights the other strategy wants to be kept.
+
+        Returns
+        -------
+        collection of int or None
+            What the other strategy returns; None if it has no such method.
+        """
+        named: Collection[int] | None = getattr(self.strategy_, "parents", _nobody)()
+        return named
+
     def _comparable(self) -> dict[Proposal, Proposed]:
         """Return, and forget, what others proposed as far as it compares by now."""
         known = {
@@ -345,3 +371,7 @@ class HalvingStrategy(SearchStrategy):
         """
         report: dict[str, float] = getattr(self.strategy_, "report", dict)() or {}
         return report
+
+
+def _nobody() -> None:
+    """Name no parents."""

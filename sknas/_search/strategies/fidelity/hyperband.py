@@ -38,7 +38,7 @@ class HyperbandStrategy(HalvingStrategy):
 
     max_resources : float or None, default=None
         What the highest rung has. None is all that the search offers: `search_epochs`,
-        all rows, all folds.
+        all rows, all folds. There are never more folds than these.
 
     Attributes
     ----------

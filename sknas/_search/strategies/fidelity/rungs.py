@@ -10,6 +10,9 @@ import numpy as np
 
 from sknas._space import Proposal
 
+#: More than anybody wants. A factor of hardly more than 1 would make rungs without end.
+MAX_RUNGS = 100
+
 #: What a plain architecture is tried with, by the fields of a `Proposal`.
 PLAIN: dict[str, float | None] = {"epochs": None, "rows": 1.0, "folds": 1}
 
@@ -33,11 +36,12 @@ def resources_of_rungs(
     Returns
     -------
     list of float
-        At least one; rungs that come to the same are one.
+        At least one; rungs that come to the same are one. No more than `MAX_RUNGS` are
+        looked for, and one too many says that there are more.
     """
     rungs: list[float] = [int(highest) if are_whole else float(highest)]
     resources = float(highest)
-    while True:
+    while len(rungs) <= MAX_RUNGS:
         resources /= factor
         rung = round(resources) if are_whole else resources
         if lowest is None:
@@ -47,6 +51,8 @@ def resources_of_rungs(
         if rung < max(lowest * (1 - 1e-9), float(are_whole)):
             break
         rungs.append(rung)
+    else:
+        return rungs[::-1]
     return sorted(set(rungs))
 
 

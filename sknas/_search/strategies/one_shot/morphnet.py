@@ -12,8 +12,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from sknas._search.strategies.one_shot.base import OneShotStrategy, TrainableSupernet
-from sknas._sklearn import Interval
+from sknas._sklearn import Interval, InvalidParameterError
 from sknas._space import Architecture, Gates
+from sknas._space.restricted import smallest
 
 # The strengths of the penalty, from the first epoch of an iteration to the last, in
 # units of the root of the number of weights that a unit has: no step of Adam is longer,
@@ -149,7 +150,7 @@ class MorphNetStrategy(OneShotStrategy):
             Of `space_`, not yet trained.
         """
         self._shape = supernet.n_inputs, supernet.n_outputs
-        self._max_parameters = self.budget * self._first.n_parameters(*self._shape)
+        self._max_parameters = self._check_budget(*self._shape)
         current = self._first
         candidates: dict[Architecture, None] = {}
         n_iterations = int(self.n_iterations)
@@ -202,6 +203,19 @@ class MorphNetStrategy(OneShotStrategy):
             )
         return first
 
+    def _check_budget(self, n_inputs: int, n_outputs: int) -> float:
+        """Return the most parameters of a candidate; the smallest must keep to it."""
+        n_first = self._first.n_parameters(n_inputs, n_outputs)
+        fewest = smallest(self.space_, n_inputs, n_outputs)
+        if self.budget * n_first < fewest:
+            raise InvalidParameterError(
+                f"The 'budget' parameter of {type(self).__name__} must be at least "
+                f"{fewest} / {n_first}, since the smallest network of the search space "
+                f"has {fewest} parameters and the first one {n_first}. Got "
+                f"{self.budget!r} instead."
+            )
+        return self.budget * n_first
+
     def _shrink(
         self, supernet: TrainableSupernet, architecture: Architecture, end: float
     ) -> Iterator[_Shrunk]:
@@ -233,12 +247,12 @@ class MorphNetStrategy(OneShotStrategy):
         self, n_living: Sequence[Sequence[int]], needed: int
     ) -> list[Architecture]:
         """Return networks of all strengths of the penalty, those to try first first."""
-        smallest = [self._rounded(each) for each in n_living]
+        shrunk = [self._rounded(each) for each in n_living]
         # Different ones only: in a long training many are the same.
-        places = {each: place for place, each in enumerate(dict.fromkeys(smallest))}
-        middle = places[smallest[needed]]
+        places = {each: place for place, each in enumerate(dict.fromkeys(shrunk))}
+        middle = places[shrunk[needed]]
         ranked: dict[Architecture, int] = {}
-        for each, small in zip(n_living, smallest, strict=True):
+        for each, small in zip(n_living, shrunk, strict=True):
             first, *wider = self._widened(each)
             # The shrunk network, then the widest one, then those between.
             for step, found in enumerate([first, *wider[-1:], *wider[:-1]]):
