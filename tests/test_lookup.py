@@ -72,7 +72,7 @@ def test_a_search_on_the_table_is_what_the_table_says(table):
         (EvolutionStrategy(), N_SEEDS),
         (ProgressiveStrategy(), N_SEEDS),
         # These take longer, and fewer seeds show it too.
-        (BayesianStrategy(), 40),
+        (BayesianStrategy(), 30),
         (ReinforceStrategy(), 20),
     ],
     ids=["evolution", "progressive", "bayesian", "reinforce"],

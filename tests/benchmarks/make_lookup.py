@@ -1,8 +1,8 @@
 """Train every architecture of a space, and keep what came of it in a table.
 
 A strategy then searches in milliseconds, on exact values, and its regret is known. Each
-architecture is trained on three splits, for 2, 5, 15 and 60 epochs with a schedule of its
-own each, with the classifier's defaults otherwise.
+architecture is trained on three splits, for 2, 5, 15 and 60 epochs with a schedule of
+its own each, with the classifier's defaults otherwise.
 
     python tests/benchmarks/make_lookup.py digits WORK tests/data/lookup_digits.npz
 
