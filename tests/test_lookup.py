@@ -12,7 +12,6 @@ from sknas import (
     EvolutionStrategy,
     ProgressiveStrategy,
     RandomStrategy,
-    ReinforceStrategy,
 )
 
 N_SEEDS = 200
@@ -66,23 +65,20 @@ def test_a_search_on_the_table_is_what_the_table_says(table):
     assert table.regret(int(table.accuracy.argmax())) == 0
 
 
+# REINFORCE takes half a second for a search, and is measured by the benchmark.
 @pytest.mark.parametrize(
     ("strategy", "n_seeds"),
     [
         (EvolutionStrategy(), N_SEEDS),
         (ProgressiveStrategy(), N_SEEDS),
-        # These take longer, and fewer seeds show it too.
-        (BayesianStrategy(), 30),
-        (ReinforceStrategy(), 20),
+        (BayesianStrategy(), 40),
     ],
-    ids=["evolution", "progressive", "bayesian", "reinforce"],
+    ids=["evolution", "progressive", "bayesian"],
 )
 def test_a_strategy_that_learns_beats_a_random_search(
     strategy, n_seeds, table, random_regret
 ):
     regret = _regrets(table, strategy, n_seeds)
     before = random_regret[:n_seeds]
-    assert regret.mean() < before.mean()
-    if n_seeds == N_SEEDS:
-        assert regret.mean() <= 0.75 * before.mean()
-        assert wilcoxon(regret, before, alternative="less").pvalue < 0.01
+    assert regret.mean() <= 0.75 * before.mean()
+    assert wilcoxon(regret, before, alternative="less").pvalue < 0.01
