@@ -81,4 +81,6 @@ def test_a_strategy_that_learns_beats_a_random_search(
     regret = _regrets(table, strategy, n_seeds)
     before = random_regret[:n_seeds]
     assert regret.mean() <= 0.75 * before.mean()
-    assert wilcoxon(regret, before, alternative="less").pvalue < 0.01
+    # Many searches end at the same architecture.
+    differences = (regret - before)[regret != before]
+    assert wilcoxon(differences, alternative="less").pvalue < 0.01
