@@ -27,9 +27,11 @@ _SECONDS = 1e-6
 class SupernetSearcher(AskTellSearcher):
     """Rounds of a one-shot strategy, after it has explored a supernet.
 
-    The search costs about as much as one without a supernet: as many children are left
-    out as the supernet cost, in units of what one costs on average under the prior of
-    the space. A search that goes on with the state of an earlier one trains none.
+    By the cost model, the search costs about as much as one without a supernet: as many
+    children are left out as the supernet cost, in units of what one costs on average
+    under the prior of the space. The model was fitted to stacks of children, and
+    charges a step of the supernet too little. A search that goes on with the state of
+    an earlier one trains none.
     """
 
     strategy: OneShotStrategy

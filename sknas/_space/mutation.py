@@ -77,32 +77,6 @@ def neighbours(
     return {kind: list(of_kind) for kind, of_kind in found.items()}
 
 
-def mutate(
-    architecture: Architecture, space: SearchSpace, generator: np.random.Generator
-) -> Architecture | None:
-    """Take one random step: each kind that there is is equally likely.
-
-    Parameters
-    ----------
-    architecture : Architecture
-        An architecture of the space.
-    space : SearchSpace
-        What the step must not leave.
-    generator : numpy.random.Generator
-        Source of the draws.
-
-    Returns
-    -------
-    Architecture or None
-        None if the space holds nothing else.
-    """
-    of_kinds = [steps for steps in neighbours(architecture, space).values() if steps]
-    if not of_kinds:
-        return None
-    steps = of_kinds[generator.integers(len(of_kinds))]
-    return steps[generator.integers(len(steps))]
-
-
 def _blocks(architecture: Architecture) -> list[_Block]:
     return list(
         zip(
