@@ -238,6 +238,13 @@ def test_a_limit_below_every_network_is_an_error_before_any_training(
         NASMLPRegressor(**fast, max_parameters=fewest).fit(X, y)
 
 
+@pytest.mark.parametrize("limit", [True, False, np.True_])
+def test_a_limit_is_no_answer_to_a_question(fast, binary_table, limit):
+    message = f"'max_parameters' parameter of .* must be .* Got {limit!r} instead"
+    with pytest.raises(InvalidParameterError, match=message):
+        NASMLPClassifier(**fast, max_parameters=limit).fit(*binary_table)
+
+
 def test_a_first_architecture_that_is_too_large_is_an_error(fast, binary_table):
     X, y = binary_table
     fast["first_architecture"] = ((16, "relu"), (16, "relu"))

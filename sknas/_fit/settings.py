@@ -174,6 +174,9 @@ def read_settings(
     # Step 1: what may fail comes before anything is made of it.
     space = _space(parameters)
     _check_epoch_fractions(parameters)
+    # True is an integer to Python, and would be a limit of one.
+    if isinstance(parameters["max_parameters"], bool):
+        raise parameters.invalid("max_parameters", "an integer >= 1 or None")
     patience = parameters["search_n_iter_no_change"]
     extrapolates = patience == "extrapolation"
     search = parameters.fill(SearchSettings, extrapolates=extrapolates)
