@@ -84,3 +84,12 @@ def test_a_strategy_that_learns_beats_a_random_search(
     # Many searches end at the same architecture.
     differences = (regret - before)[regret != before]
     assert wilcoxon(differences, alternative="less").pvalue < 0.01
+
+
+def test_evolution_finds_nearly_all_of_the_front(table):
+    """The share of the exact front's hypervolume; the benchmark has 50 seeds."""
+    share = _load("lookup").share_of_front
+    found = [share(EvolutionStrategy(), table, seed) for seed in range(8)]
+    random = [share(RandomStrategy(), table, seed) for seed in range(8)]
+    assert np.mean(found) > 0.94
+    assert np.mean(found) > np.mean(random)

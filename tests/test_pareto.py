@@ -18,10 +18,13 @@ from sknas import (
 )
 from sknas._search import latency as _latency
 from sknas._search.latency import measured_latency
+from sknas._search.strategies.surrogate import screening as screening_module
+from sknas._search.strategies.surrogate.screening import Screening
 from sknas._sklearn import InvalidParameterError
 from sknas._space import as_proposal
 from sknas._space.pareto import (
     best_first,
+    beyond,
     crowding,
     is_beaten,
     knee,
@@ -105,6 +108,19 @@ def test_values_are_scores_and_logarithms_of_costs():
     np.testing.assert_allclose(values[1], [np.nan, -math.log(10), np.nan])
 
 
+def test_what_goes_beyond_a_front_by_most_comes_first():
+    known = np.array([[0.0, 2.0], [1.0, 1.0], [2.0, 0.0], [0.5, 0.5]])
+    # Beyond by 0.5, within, beyond by 1 and by 0.9, of a range of 2.
+    points = np.array([[1.5, 1.5], [0.5, 1.0], [3.0, 0.0], [2.9, 0.0]])
+    assert beyond(known, points, 1) == [2]
+    # What was chosen is known: the last one is no longer beyond it.
+    assert beyond(known, points, 2) == [2, 0]
+    assert sorted(beyond(known, points, 9)) == [0, 1, 2, 3]
+    assert beyond(np.ones((1, 2)), points[:0], 3) == []
+    # An objective in which nothing differs counts in its own units.
+    assert beyond(np.array([[0.0, 1.0], [1.0, 1.0]]), points, 1) == [2]
+
+
 # Strategies.
 
 SPACE = SearchSpace((8, 16, 32, 64, 128), ("relu", "tanh"), 5)
@@ -163,6 +179,58 @@ def test_evolution_finds_more_of_a_front_than_chance_does():
     exact = _hypervolume(list(SPACE))
     assert found > 0.97 * exact
     assert found > max(random, alone)
+
+
+def _screening(tried, failed=lambda _: False):
+    screening = Screening(SPACE)
+    objectives = [_outcome(0, each, failed=failed(each)).objectives for each in tried]
+    for each, values in zip(tried, values_of(objectives, BOTH), strict=True):
+        screening.add(each, values)
+    return screening
+
+
+def test_a_screening_finds_what_is_good_and_what_is_small():
+    generator = np.random.default_rng(0)
+    tried = list(dict.fromkeys(SPACE.sample(generator) for _ in range(40)))
+    candidates = [each for each in SPACE if each not in tried]
+    candidates = [candidates[i] for i in generator.permutation(len(candidates))[:200]]
+    screening = _screening(tried)
+    chosen = screening.choose(candidates, 20, generator)
+    assert len(set(chosen)) == 20
+    # Of 20 at random, the front of all is hardly one better.
+    objectives = [_outcome(0, each).objectives for each in candidates]
+    rank = ranks(values_of(objectives, BOTH))
+    assert rank[chosen].mean() < 0.5 * rank.mean()
+
+
+def test_the_predicted_number_of_parameters_is_exact():
+    generator = np.random.default_rng(1)
+    drawn = [SPACE.sample(generator) for _ in range(40)]
+    sums = screening_module._sums(drawn)
+    logs = np.log([each.n_parameters(20, 3) for each in drawn])
+    predicted = screening_module._costs(sums[:20], -logs[:20], sums[20:])
+    np.testing.assert_allclose(predicted, -logs[20:], atol=1e-6)
+
+
+def test_a_screening_knows_of_failures_and_of_too_little():
+    generator = np.random.default_rng(0)
+    tried = list(dict.fromkeys(SPACE.sample(generator) for _ in range(60)))
+    others = [each for each in SPACE if each not in tried][::40]
+
+    def is_wide(architecture):
+        return architecture.hidden_layer_sizes[0] == 128
+
+    chosen = _screening(tried, is_wide).choose(others, len(others) // 4, generator)
+    wide = [is_wide(others[place]) for place in chosen]
+    assert sum(wide) / len(wide) < sum(map(is_wide, others)) / len(others)
+    # Nothing to learn from: the first candidates.
+    assert _screening(tried, lambda _: True).choose(others, 3, generator) == [0, 1, 2]
+    assert _screening(tried[:3]).choose(others[:2], 3, generator) == [0, 1]
+    assert _screening(tried).choose([], 3, generator) == []
+    # With other objectives, what was known of before does not count.
+    screening = _screening(tried)
+    screening.add(tried[0], (0.5, -3.0, -2.0))
+    assert screening.choose(others, 2, generator) == [0, 1]
 
 
 def test_with_one_objective_evolution_does_what_it_did():

@@ -196,3 +196,37 @@ def spread(values: np.ndarray, n: int, *, knee_first: bool = False) -> list[int]
         gaps[chosen] = -1.0
         chosen.append(int(gaps.argmax()))
     return chosen[:n]
+
+
+def beyond(values: np.ndarray, points: np.ndarray, n: int) -> list[int]:
+    """Choose points that go beyond what is known, one after the other.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n_known, n_objectives)
+        What is known, at least one point, all finite.
+    points : ndarray of shape (n_points, n_objectives)
+        What may be chosen, all finite.
+    n : int
+        How many.
+
+    Returns
+    -------
+    list of int
+        Positions. A point is beyond another by the objective in which it gains most,
+        and beyond a front by the least of these gains: the maximin improvement, with
+        objectives in units of their range in ``values``. Each one chosen is known when
+        the next one is.
+    """
+    extent = np.ptp(values, axis=0)
+    unit = np.where(extent > 0, extent, 1.0)
+    gains = np.full(len(points), np.inf)
+    chosen: list[int] = []
+    known = values[~is_beaten(values)]
+    while len(chosen) < min(n, len(points)):
+        for each in known:
+            gains = np.minimum(gains, ((points - each) / unit).max(axis=1))
+        gains[chosen] = -np.inf
+        chosen.append(int(gains.argmax()))
+        known = points[chosen[-1:]]
+    return chosen

@@ -4,13 +4,16 @@ A strategy searches on it in milliseconds, on what real trainings gave.
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from sknas import Outcome, SearchSpace
 from sknas._space import as_proposal
+
+# The objectives of a front.
+SOUGHT = ("score", "n_parameters")
 
 DATA = Path(__file__).parents[1] / "data"
 
@@ -120,3 +123,44 @@ class LookupTable:
             np.array([each.reward for each in trials]),
             np.array([each.cost for each in trials]),
         )
+
+
+def hypervolume(scores, costs, reference):
+    """Return the area between a front and a point that is worse than all of it."""
+    area, best = 0.0, reference[0]
+    # The cheapest first; each point that scores more adds a rectangle.
+    for place in np.lexsort((-scores, costs)):
+        gain = max(scores[place] - best, 0.0)
+        area += gain * (reference[1] - costs[place])
+        best += gain
+    return area
+
+
+def searched(strategy, table, seed, n_trials=80, n_architectures=8):
+    """Return the positions of what a strategy tries."""
+    strategy.setup(table.space, seed)
+    tried = []
+    while len(tried) < n_trials:
+        asked = strategy.ask(n_architectures)
+        outcomes = [
+            replace(table.outcome(len(tried) + i, as_proposal(each)), sought=SOUGHT)
+            for i, each in enumerate(asked)
+        ]
+        strategy.observe(outcomes)
+        strategy.tell(asked, [outcome.reward for outcome in outcomes])
+        tried += [table.index[each] for each in asked]
+    return tried
+
+
+def share_of_front(strategy, table, seed):
+    """Return the share of the exact hypervolume that a strategy comes to.
+
+    By the rewards that it is told, and in score and logarithm of the size, from the
+    lowest score and the largest size of the table on.
+    """
+    scores = table.rewards().astype(float)
+    costs = np.log(table.columns["n_parameters"])
+    reference = scores.min(), costs.max()
+    tried = searched(strategy, table, seed)
+    found = hypervolume(scores[tried], costs[tried], reference)
+    return found / hypervolume(scores, costs, reference)

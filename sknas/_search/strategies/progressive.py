@@ -338,6 +338,11 @@ class RidgeEnsemble:
         How many regressions.
     generator : numpy.random.Generator
         Source of the bootstrap samples.
+
+    Attributes
+    ----------
+    targets : ndarray of shape (n_trials,)
+        The quantiles that stand for the rewards.
     """
 
     def __init__(
@@ -354,9 +359,9 @@ class RidgeEnsemble:
         # Equal rewards share the mean of their ranks.
         shares = (np.cumsum(counts) - counts / 2) / len(rewards)
         self._quantiles, self._distinct = ndtri(shares), distinct
-        targets = self._quantiles[which]
+        self.targets = self._quantiles[which]
         samples = generator.integers(len(rewards), size=(n_members, len(rewards)))
-        members = [_ridge(features[rows], targets[rows]) for rows in samples]
+        members = [_ridge(features[rows], self.targets[rows]) for rows in samples]
         self._weights = np.array([weights for weights, _ in members])
         self._intercepts = np.array([intercept for _, intercept in members])
 
