@@ -189,6 +189,36 @@ def test_a_classifier_finds_as_small_a_network():
     assert score > 0.8
 
 
+def test_without_a_budget_a_small_network_is_what_select_asks_for():
+    X, y = _teacher(4000)
+
+    def small_enough(front):
+        scores = front["score"]
+        return np.flatnonzero(scores >= scores.max() - 0.01)[-1]
+
+    classifier = NASMLPClassifier(
+        search_strategy="morphnet",
+        objectives=("score", "n_parameters"),
+        select=small_enough,
+        layer_widths=WIDTHS,
+        activations=("tanh",),
+        max_layers=2,
+        n_rounds=1,
+        n_architectures=6,
+        n_finalists=1,
+        n_splits=1,
+        first_architecture=None,
+        n_jobs=1,
+        random_state=0,
+        encoding="scale",
+        max_iter=20,
+        n_ensemble=1,
+    )
+    classifier.fit(X[:1500], y[:1500])
+    assert max(classifier.best_architecture_.hidden_layer_sizes) <= 64
+    assert classifier.score(X[1500:], y[1500:]) > 0.8
+
+
 def test_a_name_is_enough(fast, binary_table):
     fast |= {"search_strategy": "morphnet", "n_architectures": 4}
     results = NASMLPClassifier(**fast).fit(*binary_table).search_results_
