@@ -14,6 +14,7 @@ from sknas._budget import Budget
 from sknas._engine.grouping import CPU as CPU_COSTS
 from sknas._engine.jobs import TrainingData, TrainingJob, TrainingSettings
 from sknas._engine.network import StackedMLP
+from sknas._engine.supernet.cost import _ACTIVATION, _SCORE, _STEP
 from sknas._engine.supernet.network import SupernetWeights
 from sknas._engine.supernet.passes import SupernetPass
 from sknas._engine.supernet.training import Supernet
@@ -499,18 +500,25 @@ def test_a_sparse_table_trains_like_a_dense_one():
 
 def test_what_is_computed_is_charged():
     supernet = _make_supernet(batch_size=20)
-    of_table = {"n_rows": 20, "n_features": N_FEATURES, "n_outputs": 3}
-    deep = CPU_COSTS.cost([DEEP], **of_table)
+    of_table = {"n_features": N_FEATURES, "n_outputs": 3}
+    # A step of a supernet takes longer than that of a child, by the same each time.
+    extra = _STEP + _ACTIVATION * len(DEEP.dense_layers)
     supernet.train(_gates(DEEP))
-    assert supernet.cost == pytest.approx(2 * deep)
+    step = CPU_COSTS.cost([DEEP], n_rows=20, **of_table) + extra
+    assert supernet.cost == pytest.approx(2 * step)
+    before = supernet.cost
     supernet.rewards([DEEP])
-    # 30 rows, passed forward alone.
-    assert supernet.cost == pytest.approx(2.75 * deep)
+    forward = 0.5 * (CPU_COSTS.cost([DEEP], n_rows=30, **of_table) + extra)
+    # 30 rows, passed forward at once, and a metric.
+    assert supernet.cost - before > forward + _SCORE
+    before = supernet.cost
+    supernet.losses(_gates(DEEP))
+    assert supernet.cost - before == pytest.approx(forward)
     before = supernet.cost
     soft = _soft_gates(space=SMALL)
     supernet.gate_gradient(soft, 0)
     first_order = supernet.cost - before
-    assert first_order > deep
+    assert first_order > step
     supernet.gate_gradient(soft, 0, unrolled=True)
     assert supernet.cost - before > 3 * first_order
 

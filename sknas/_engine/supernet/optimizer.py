@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -36,8 +37,8 @@ class SupernetOptimizer:
             weights.views(torch.zeros_like(weights.parameters))
             for _ in range(n_moments)
         ]
-        # Views of these, by their blocks.
-        self._blocks: dict[Block, list[Tensor]] = {}
+        # What a step moves of each block, and what Adam's call takes for it.
+        self._blocks: dict[Block, _Moved] = {}
         # Each layer counts its own, as a position is not in all architectures.
         self._n_steps = [
             torch.zeros((), dtype=torch.float32, device=weights.parameters.device)
@@ -69,32 +70,47 @@ class SupernetOptimizer:
         unit_penalty : float, default=0.0
             Strength of the penalty of hidden units.
         """
-        decay = self._settings.weight_decay
-        for block in blocks:
-            views, moments = self._weights.block(block), self._moments_of(block)
-            if decay and self._decouples:
-                views.weights.mul_(1 - rate * decay)
-            elif decay:
-                views.weights_gradient.add_(views.weights, alpha=decay / n_rows)
-            if self._is_sgd:
-                self._descend(views, moments[0], rate)
-            else:
-                self._n_steps[block.layer].add_(1)
-                self._adapt(views, moments, block.layer, rate)
+        views = [self._weights.block(block) for block in blocks]
+        moved = [self._moved(block) for block in blocks]
+        self._decay([each.weights for each in views], views, rate, n_rows)
+        if self._is_sgd:
+            for of_block in moved:
+                self._descend(of_block.viewed, rate)
+        else:
+            n_steps = [self._n_steps[block.layer] for block in blocks]
+            torch._foreach_add_(n_steps, 1)
+            self._adapt(moved, n_steps, rate)
         if unit_penalty:
             self._penalize(blocks, rate * unit_penalty)
 
-    def _moments_of(self, block: Block) -> list[Tensor]:
+    def _decay(
+        self,
+        weights: list[Tensor],
+        views: Sequence[BlockViews],
+        rate: float,
+        n_rows: int,
+    ) -> None:
+        """Shrink weights, or add the gradient of their squares; biases do not decay."""
+        decay = self._settings.weight_decay
+        if decay and self._decouples:
+            torch._foreach_mul_(weights, 1 - rate * decay)
+        elif decay:
+            gradients = [each.weights_gradient for each in views]
+            torch._foreach_add_(gradients, weights, alpha=decay / n_rows)
+
+    def _moved(self, block: Block) -> _Moved:
         if block not in self._blocks:
             part = slice(0, 1 + block.n_in), slice(0, block.n_out)
-            self._blocks[block] = [
-                of_all[block.layer][part] for of_all in self._moments
-            ]
+            views = self._weights.block(block)
+            moments = [of_all[block.layer][part] for of_all in self._moments]
+            self._blocks[block] = _Moved.of(
+                [views.parameters, views.gradients, *moments]
+            )
         return self._blocks[block]
 
-    def _descend(self, views: BlockViews, velocity: Tensor, rate: float) -> None:
+    def _descend(self, viewed: Sequence[Tensor], rate: float) -> None:
+        parameters, gradients, velocity = viewed
         momentum = self._settings.momentum
-        parameters, gradients = views.parameters, views.gradients
         gradients.mul_(rate)
         velocity.mul_(momentum).sub_(gradients)
         if self._settings.nesterovs_momentum:
@@ -103,19 +119,23 @@ class SupernetOptimizer:
             parameters.add_(velocity)
 
     def _adapt(
-        self, views: BlockViews, moments: Sequence[Tensor], layer: int, rate: float
+        self, moved: Sequence[_Moved], n_steps: list[Tensor], rate: float
     ) -> None:
-        moved = [views.parameters, *moments]
-        # The fused call takes whole buffers: of a narrow block, copies.
-        whole = [tensor.contiguous() for tensor in moved]
+        # One call each for all blocks: a call costs more than what it does.
+        copied = [(of, view) for each in moved for of, view in each.copied]
+        copies, originals = map(list, zip(*copied, strict=True)) if copied else ([], [])
+        if copied:
+            torch._foreach_copy_(copies, originals)
+        whole = map(list, zip(*(each.whole for each in moved), strict=True))
+        parameters, gradients, first_moments, second_moments = whole
         settings = self._settings
         torch._fused_adam_(
-            [whole[0]],
-            [views.gradients.contiguous()],
-            [whole[1]],
-            [whole[2]],
+            parameters,
+            gradients,
+            first_moments,
+            second_moments,
             [],
-            [self._n_steps[layer]],
+            n_steps,
             lr=rate,
             beta1=settings.beta_1,
             beta2=settings.beta_2,
@@ -124,9 +144,8 @@ class SupernetOptimizer:
             amsgrad=False,
             maximize=False,
         )
-        for tensor, copy in zip(moved, whole, strict=True):
-            if copy is not tensor:
-                tensor.copy_(copy)
+        if copied:
+            torch._foreach_copy_(originals, copies)
 
     def _penalize(self, blocks: Sequence[Block], strength: float) -> None:
         """Shrink each hidden unit's incoming weights and bias, to zero where small.
@@ -146,3 +165,23 @@ class SupernetOptimizer:
             lengths = (norms - strength * cost / mean).clamp_min_(0)
             # 0 / 0 is a unit that is gone already.
             units.mul_((lengths / norms).nan_to_num_(0.0))
+
+
+class _Moved(NamedTuple):
+    """What a step moves of a block: parameters, gradients and moments.
+
+    Adam's fused call takes whole buffers: ``whole`` has copies of what is narrow, and
+    ``copied`` these with what they are copies of.
+    """
+
+    viewed: list[Tensor]
+    whole: list[Tensor]
+    copied: list[tuple[Tensor, Tensor]]
+
+    @classmethod
+    def of(cls, viewed: list[Tensor]) -> _Moved:
+        whole = [v if v.is_contiguous() else v.contiguous() for v in viewed]
+        pairs = zip(whole, viewed, strict=True)
+        return cls(
+            viewed, whole, [(copy, view) for copy, view in pairs if copy is not view]
+        )

@@ -14,9 +14,9 @@ from torch import Tensor
 
 from sknas._budget import Budget
 from sknas._device import single_thread
-from sknas._engine.grouping import CPU
 from sknas._engine.jobs import TrainingData, TrainingSettings
 from sknas._engine.sparse import SparseBatch
+from sknas._engine.supernet.cost import SupernetCosts
 from sknas._engine.supernet.network import SupernetWeights
 from sknas._engine.supernet.optimizer import SupernetOptimizer
 from sknas._engine.supernet.passes import SupernetPass
@@ -28,12 +28,6 @@ from sknas._tasks.task import ValidationMetric
 from sknas._typing import Weights
 
 _UNLIMITED = Budget()
-# Cost of passing a row forward relative to that of training on it.
-_FORWARD_COST = 0.5
-# Cost of each further activation of a position, which is not only computed but also
-# weighted and added, relative to one alone. Four layers of 256 units, batch 128: a step
-# takes 3.0 ms with one activation, 4.1 with two and 4.9 with four.
-_MIXED = 2.0
 # Rows passed forward at once when nothing is trained: bounds the memory.
 _CHUNK = 8192
 
@@ -138,9 +132,11 @@ class Supernet:
         self._schedule = Schedule(whole, self.n_batches)
         # That of the last step, which may not have been the schedule's.
         self._rate = settings.learning_rate_init
-        self._density = data.density
-        # By hidden widths, number of activations and number of rows.
-        self._step_costs: dict[tuple[tuple[int, ...], int, int], float] = {}
+        self._costs = SupernetCosts(
+            n_features=data.X.shape[1],
+            n_outputs=data.output.n_outputs,
+            density=data.density,
+        )
         # The metric of each validation batch that was asked for.
         self._metrics: dict[int, ValidationMetric] = {}
 
@@ -200,7 +196,7 @@ class Supernet:
             )
             self._optimizer.step(of_batch.blocks, self._rate, n_rows, unit_penalty)
             self._schedule.advance(1.0)
-            self._charge(of_batch, n_rows)
+            self.cost += self._costs.step(of_batch, n_rows)
             n_seen += n_rows
         return losses.item() / n_seen if n_seen else math.nan
 
@@ -277,7 +273,7 @@ class Supernet:
             ],
             dim=2,
         )
-        self._charge(of_architecture, len(positions), _FORWARD_COST)
+        self.cost += self._costs.score(of_architecture, len(positions))
         predictions = self._output.as_rows(self._output.predictions(logits)[0])
         metric = self._metric_of(batch)
         if not np.isfinite(predictions).all():
@@ -322,7 +318,7 @@ class Supernet:
         for chunk in positions.split(_CHUNK):
             of_chunk, _ = self._loss(of_gates, self._validation_rows, chunk)
             loss += of_chunk * len(chunk)
-        self._charge(of_gates, len(positions), _FORWARD_COST)
+        self.cost += self._costs.forward(of_gates, len(positions))
         return loss.item() / len(positions)
 
     @_computes
@@ -359,7 +355,7 @@ class Supernet:
 
         def differentiate(rows: TrainingRows, positions: Tensor) -> Gates:
             self._differentiate(of_gates, rows, positions)
-            self._charge(of_gates, len(positions))
+            self.cost += self._costs.gates(of_gates, len(positions))
             return of_gates.gate_gradients()
 
         def of_validation() -> Gates:
@@ -401,30 +397,6 @@ class Supernet:
             Of each unit's incoming weights and its bias.
         """
         return self._weights.unit_norms()
-
-    def _charge(self, of_batch: SupernetPass, n_rows: int, share: float = 1.0) -> None:
-        """Add the cost of a pass, a share of that of training on as many rows."""
-        n_batch_rows = min(n_rows, self._batch_size)
-        key = of_batch.hidden_widths, of_batch.n_activations, n_batch_rows
-        if key not in self._step_costs:
-            self._step_costs[key] = self._step_cost(*key)
-        self.cost += share * self._step_costs[key] * n_rows / n_batch_rows
-
-    def _step_cost(
-        self, widths: tuple[int, ...], n_activations: int, n_rows: int
-    ) -> float:
-        """Return the cost of a step with hidden layers of some widths."""
-        # The model does not look at the activation of a layer, but counts one.
-        architecture = Architecture(*((width, "identity") for width in widths))
-        cost = CPU.cost(
-            [architecture],
-            n_rows=n_rows,
-            n_features=self._weights.n_features,
-            n_outputs=self._weights.n_outputs,
-            density=self._density,
-        )
-        n_further = (n_activations - len(widths)) * sum(widths) / len(widths)
-        return cost + _MIXED * CPU.kilounit * n_rows * n_further / 1e3
 
 
 def _validation(data: TrainingData, space: SearchSpace) -> TrainingData:
