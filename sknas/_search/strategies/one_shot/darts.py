@@ -129,11 +129,6 @@ class DartsStrategy(OneShotStrategy):
     def begin(self) -> None:
         """Begin with equal gates."""
         super().begin()
-        if len(self.space_.activations) == len(self.space_.layer_widths) == 1:
-            raise ValueError(
-                "DartsStrategy must have two activations or two layer_widths to choose "
-                f"from. Got {self.space_!r} instead."
-            )
         self._alpha = Alpha(self.space_)
 
     def explore(self, supernet: TrainableSupernet) -> None:
@@ -143,7 +138,17 @@ class DartsStrategy(OneShotStrategy):
         ----------
         supernet : TrainableSupernet
             Of `space_`, not yet trained.
+
+        Raises
+        ------
+        ValueError
+            If the space has a single activation and a single width.
         """
+        if len(self.space_.activations) == len(self.space_.layer_widths) == 1:
+            raise ValueError(
+                "DartsStrategy must have two activations or two layer_widths to choose "
+                f"from. Got {self.space_!r} instead."
+            )
         while supernet.progress < 1:
             if supernet.progress >= self.warm_up:
                 self._descend(supernet)

@@ -14,6 +14,7 @@ from sknas._search.strategies.one_shot.base import (
     TrainableSupernet,
     without_settings,
 )
+from sknas._search.strategies.one_shot.correction import normal_scores
 from sknas._sklearn import Interval
 from sknas._space import Architecture, Gates, Proposed
 
@@ -43,7 +44,7 @@ class EnasStrategy(OneShotStrategy):
 
     Parameters
     ----------
-    supernet_share : float, default=0.075
+    supernet_share : float, default=0.1
         Share of the search, in units of its cost, that the training of the supernet may
         take. As many children are left out, and some more for the scoring, which takes
         twice as much at most.
@@ -55,7 +56,7 @@ class EnasStrategy(OneShotStrategy):
     n_sampled : int, default=8
         Architectures per step of the policy.
 
-    n_candidates : int, default=100
+    n_candidates : int, default=60
         Architectures drawn from the policy and scored in the end, at most.
 
     hidden_size : int, default=64
@@ -122,10 +123,10 @@ class EnasStrategy(OneShotStrategy):
     def __init__(
         self,
         *,
-        supernet_share: float = 0.075,
+        supernet_share: float = 0.1,
         warm_up: float = 0.3,
         n_sampled: int = 8,
-        n_candidates: int = 100,
+        n_candidates: int = 60,
         hidden_size: int = 64,
         learning_rate: float = 0.005,
         entropy: float = 0.1,
@@ -144,6 +145,8 @@ class EnasStrategy(OneShotStrategy):
         from sknas._search.strategies.learner import LearnerSettings, PolicyLearner
 
         super().begin()
+        # Rewards of the candidates with the shared weights.
+        self._shared: dict[Architecture, float] = {}
         settings = LearnerSettings(
             hidden_size=int(self.hidden_size),
             n_layers=1,
@@ -187,7 +190,9 @@ class EnasStrategy(OneShotStrategy):
             rewards += supernet.rewards(scored).tolist()
             if supernet.progress >= _MOST_PROGRESS:
                 break
-        self.rank(candidates[: len(rewards)], rewards)
+        candidates = candidates[: len(rewards)]
+        self._shared = dict(zip(candidates, rewards, strict=True))
+        self.rank(candidates, _within_depths(candidates, rewards).tolist())
 
     def _draw_deep(self, n: int) -> list[Architecture]:
         """Draw from the policy, an architecture of twice the depth twice as often."""
@@ -252,4 +257,20 @@ class EnasStrategy(OneShotStrategy):
         """
         self._check_set_up("predict")
         known = without_settings(architectures)
-        return np.array([self._scores.get(each, math.nan) for each in known])
+        return np.array([self._shared.get(each, math.nan) for each in known])
+
+
+def _within_depths(
+    architectures: Sequence[Architecture], rewards: Sequence[float]
+) -> np.ndarray:
+    """Return scores in which no depth is better than another on average.
+
+    Which is better, shared weights do not say: a shallow network's output layer is that
+    of the deep ones, and its layers have been trained more often. The rewards of what
+    is trained from scratch say it.
+    """
+    scores = normal_scores(rewards)
+    depths = np.array([len(each.dense_layers) for each in architectures])
+    for depth in np.unique(depths):
+        scores[depths == depth] -= scores[depths == depth].mean()
+    return scores
