@@ -28,6 +28,12 @@ class Progress:
                 return
             self._bar = tqdm(total=n_trials, desc="search", unit="trial", leave=True)
 
+    def expect(self, n_trials: int) -> None:
+        """Let the bar end at other than the trials that there were to be."""
+        if self._bar is not None:
+            self._bar.total = n_trials
+            self._bar.refresh()
+
     def trial(self, architecture: object, score: float, best: float) -> None:
         """Show one more trial."""
         if self._bar is not None:

@@ -29,6 +29,7 @@ from sknas._search.problem import Problem
 from sknas._search.strategies import OneShotStrategy
 from sknas._search.strategies.one_shot.correction import Correction
 from sknas._search.strategies.one_shot.darts import Alpha
+from sknas._search.strategies.one_shot.enas import _within_depths
 from sknas._sklearn import InvalidParameterError
 from sknas._space import Gates
 from sknas._tasks.classification import ClassificationMetric
@@ -156,8 +157,10 @@ def test_candidates_are_asked_for_best_first_whatever_the_size_of_rewards(factor
     strategy.explore(supernet)
     candidates = supernet.calls[-1][1]
     asked = strategy.ask(5)
+    # Within a depth: which depth is better, shared weights do not say.
+    scores = _within_depths(candidates, list(map(reward, candidates)))
     # Of equals the first, as they were drawn.
-    assert asked == sorted(candidates, key=reward, reverse=True)[:5]
+    assert asked == [candidates[i] for i in np.argsort(-scores, kind="stable")[:5]]
     assert strategy.predict(asked).tolist() == list(map(reward, asked))
     unknown = next(each for each in SPACE if each not in candidates)
     assert np.isnan(strategy.predict([unknown])).all()
@@ -313,8 +316,10 @@ def test_a_gradient_that_is_not_finite_moves_nothing(alpha):
 
 
 def test_darts_needs_something_to_choose_from():
+    single = _darts(SearchSpace((8,), ("relu",), 4))
+    assert single.ask(1)
     with pytest.raises(ValueError, match="two activations or two layer_widths"):
-        _darts(SearchSpace((8,), ("relu",), 4))
+        single.explore(FakeSupernet())
     assert _darts(SearchSpace((8,), ("relu", "tanh"), 4)).ask(2)
 
 
@@ -368,7 +373,7 @@ def test_darts_finds_a_narrow_width_where_units_have_a_price(penalty, width):
     # One unit tells the sides of a line.
     space = SearchSpace((1, 16), ("tanh",), 2, dropout=False)
     strategy = DartsStrategy(learning_rate=0.2, width_penalty=penalty)
-    _explore(strategy, _problem(space, lambda X: X.sum(axis=1) > 0), 6)
+    _explore(strategy, _problem(space, lambda X: X.sum(axis=1) > 0), 15)
     (first,) = strategy.ask(1)
     assert first.hidden_layer_sizes == (width,)
 
@@ -386,7 +391,7 @@ def test_enas_ranks_what_fits_above_what_cannot():
 def test_the_supernet_keeps_to_what_it_may_cost():
     space = SearchSpace((2, 8), ("identity", "tanh"), 3)
     problem = _problem(space, _is_in_a_band)
-    supernet = BudgetedSupernet(problem, 2 * mean_child_cost(problem), Budget())
+    supernet = BudgetedSupernet(problem, 5 * mean_child_cost(problem), Budget())
     rates = []
     train = supernet._supernet.train
 
@@ -398,7 +403,8 @@ def test_the_supernet_keeps_to_what_it_may_cost():
     gates = [Gates.of(problem.space.strong_architecture(), problem.space)]
     while supernet.progress < 1:
         supernet.train(gates)
-    # About twice the epochs of a child, and a cosine along them.
+    # Fewer than the 50 epochs of five children, as steps cost more than those of
+    # children so small; and a cosine along them.
     assert supernet.n_epochs == len(rates)
     assert 10 < len(rates) < 30
     assert rates[0] == 0.01
@@ -503,7 +509,8 @@ class WithSettings(OneShotStrategy):
     supernet_share = 0.1
 
     def explore(self, supernet):
-        supernet.train([Gates.of(Architecture((8, "relu")), self.space_)])
+        del supernet
+        raise AssertionError("Settings must be refused before.")
 
     def sample(self, n):
         return [Candidate(Architecture((8, "relu")), (("alpha", 0.1),))] * n
@@ -512,6 +519,60 @@ class WithSettings(OneShotStrategy):
 def test_candidates_with_settings_are_refused(one_shot, three_class_table):
     with pytest.raises(ValueError, match="must return candidates without settings"):
         one_shot(*three_class_table, WithSettings())
+
+
+class WithSettingsLater(OneShotStrategy):
+    supernet_share = 0.1
+
+    def explore(self, supernet):
+        del supernet
+        self.alpha = 0.1
+
+    def sample(self, n):
+        return [Candidate(Architecture((8, "relu")), (("alpha", self.alpha),))] * n
+
+
+def test_candidates_that_cannot_be_known_before_are_refused_later(
+    one_shot, three_class_table
+):
+    with pytest.raises(ValueError, match="must return candidates without settings"):
+        one_shot(*three_class_table, WithSettingsLater())
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES.values(), ids=STRATEGIES)
+def test_several_objectives_are_refused(strategy, one_shot, three_class_table):
+    with pytest.raises(ValueError, match=r"must have objectives='score'.*n_parameters"):
+        one_shot(*three_class_table, strategy, objectives=("score", "n_parameters"))
+
+
+@pytest.mark.parametrize("name", ["enas", "darts", "morphnet"])
+def test_a_search_of_a_single_trial_trains_no_supernet(
+    name, three_class_table, monkeypatch
+):
+    def refuse(*_):
+        raise AssertionError("There is nothing to compare.")
+
+    monkeypatch.setattr("sknas._search.one_shot.BudgetedSupernet", refuse)
+    classifier = NASMLPClassifier.from_architecture(
+        ((8, "relu"),), search_strategy=name, max_iter=1, n_ensemble=1, random_state=0
+    ).fit(*three_class_table)
+    assert len(classifier.search_results_["score"]) == 1
+
+
+def test_the_bar_ends_with_the_trials_that_are_left(one_shot, three_class_table):
+    tqdm = pytest.importorskip("tqdm", reason="the bar is tqdm's")
+    bars = []
+
+    class Bar(tqdm.tqdm):
+        def close(self):
+            bars.append((self.n, self.total))
+            super().close()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tqdm, "tqdm", Bar)
+        one_shot(*three_class_table, STRATEGIES["enas"], verbose=1)
+    (n, total), *_ = bars
+    assert n == total < 9
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES.values(), ids=STRATEGIES)

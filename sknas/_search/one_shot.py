@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import time
 from collections.abc import Sequence
@@ -29,8 +30,8 @@ class SupernetSearcher(AskTellSearcher):
 
     By the cost model, the search costs about as much as one without a supernet: as many
     children are left out as the supernet cost, in units of what one costs on average
-    under the prior of the space. The model was fitted to stacks of children, and
-    charges a step of the supernet too little. A search that goes on with the state of
+    under the prior of the space. A search of a single trial has nothing to compare, and
+    trains no supernet. A search that goes on with the state of
     an earlier one trains none.
     """
 
@@ -41,6 +42,10 @@ class SupernetSearcher(AskTellSearcher):
     def _set_up(self, problem: Problem, budget: Budget) -> None:
         """Train the supernet on the first fold, once the strategy knows the space."""
         super()._set_up(problem, budget)
+        if self.settings.n_trials == 1:
+            return
+        self._check_objectives(problem)
+        self._check_a_draw()
         child_cost = mean_child_cost(problem)
         n_children = self.settings.n_trials
         share = float(self.strategy.supernet_share)
@@ -54,10 +59,30 @@ class SupernetSearcher(AskTellSearcher):
         size = self.settings.n_architectures
         self.settings = replace(self.settings, n_rounds=math.ceil(n_left / size))
         self._n_allowed = n_left
+        self.progress.expect(n_left)
         self.progress.note(
             f"the supernet was trained for {supernet.n_epochs} epochs in place of "
             f"{n_children - n_left} of {n_children} architectures"
         )
+
+    def _check_objectives(self, problem: Problem) -> None:
+        """Refuse objectives that a supernet knows nothing of."""
+        if len(problem.objectives) > 1 and not self.strategy.seeks_size:
+            raise ValueError(
+                f"{type(self.strategy).__name__} must have objectives='score', since "
+                "it compares architectures by the predictions of a supernet alone. Got "
+                f"{problem.objectives!r} instead."
+            )
+
+    def _check_a_draw(self) -> None:
+        """Refuse settings before the supernet is trained, as far as a draw has them."""
+        # A copy, so that the draws of the search stay what they are.
+        strategy = copy.deepcopy(self.strategy)
+        try:
+            drawn: Sequence[Proposed] = strategy.ask(1)
+        except Exception:  # noqa: BLE001 (it may need what it has not yet explored)
+            return
+        self._check_settings(drawn, 1)
 
     def _propose(self, *, is_first: bool) -> list[Proposed]:
         if self._n_allowed is not None:
@@ -70,6 +95,9 @@ class SupernetSearcher(AskTellSearcher):
     def _check_asked(self, asked: object, n: int) -> None:
         super()._check_asked(asked, n)
         assert isinstance(asked, (list, tuple))
+        self._check_settings(asked, n)
+
+    def _check_settings(self, asked: Sequence[Proposed], n: int) -> None:
         for each in asked:
             if as_proposal(each).candidate.settings:
                 raise ValueError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 
@@ -94,9 +94,16 @@ class OneShotStrategy(SearchStrategy):
 
     Subclasses have a parameter `supernet_share`: the share of the search, in units of
     its cost, that the supernet may take. As many children are left out.
+
+    Attributes
+    ----------
+    seeks_size : bool
+        Whether `explore` looks for small networks, so that it serves a search that
+        seeks more than the score. Else such a search is refused.
     """
 
     supernet_share: float
+    seeks_size: ClassVar[bool] = False
 
     def explore(self, supernet: TrainableSupernet) -> None:
         """Train the supernet and learn from it, once and before the first `ask`.

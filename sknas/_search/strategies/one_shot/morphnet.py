@@ -110,6 +110,7 @@ class MorphNetStrategy(OneShotStrategy):
     >>> classifier = NASMLPClassifier(search_strategy=strategy)
     """
 
+    seeks_size: ClassVar[bool] = True
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "first_architecture": [Architecture, None],
         "budget": [Interval(Real, 0, 1, closed="right")],
