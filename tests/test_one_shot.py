@@ -347,7 +347,9 @@ def _problem(space, y_of_x, n_rows=512, epochs=10):
 def _explore(strategy, problem, n_children):
     strategy.setup(problem.space, 0)
     allowance = n_children * mean_child_cost(problem)
-    supernet = BudgetedSupernet(problem, allowance, Budget())
+    supernet = BudgetedSupernet(
+        problem, allowance, Budget(), separates_first=strategy.separates_first
+    )
     strategy.explore(supernet)
     return supernet
 
@@ -624,3 +626,14 @@ def test_invalid_parameters_are_refused(cls):
             InvalidParameterError, match=rf"'{name}' parameter of {cls.__name__}"
         ):
             cls(**{name: value}).setup(SPACE, 0)
+
+
+def test_scores_are_compared_within_a_depth():
+    shallow = [Architecture((w, "relu")) for w in (8, 16, 32)]
+    deep = [Architecture((w, "relu"), (8, "tanh")) for w in (8, 16, 32)]
+    # By the shared weights, every shallow one is better than every deep one.
+    scores = _within_depths([*shallow, *deep], [6.0, 5.0, 4.0, 3.0, 2.0, 1.0])
+    assert scores[:3].mean() == pytest.approx(0)
+    assert scores[3:].mean() == pytest.approx(0)
+    assert (np.diff(scores[:3]) < 0).all()
+    assert (np.diff(scores[3:]) < 0).all()

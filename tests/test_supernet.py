@@ -270,7 +270,15 @@ def _make_data(n_rows=40, n_validation_rows=30, weighted=True, seed=0):
 DATA = _make_data()
 
 
-def _make_supernet(data=DATA, space=SMALL, n_epochs=3, seed=0, budget=None, **settings):
+def _make_supernet(
+    data=DATA,
+    space=SMALL,
+    n_epochs=3,
+    seed=0,
+    budget=None,
+    separates_first=False,
+    **settings,
+):
     # Of a second fold too, whose rows come after those of the first.
     y, weights = data.y_validation, data.sample_weight_validation
     metric = ClassificationMetric(
@@ -288,6 +296,7 @@ def _make_supernet(data=DATA, space=SMALL, n_epochs=3, seed=0, budget=None, **se
         device=CPU,
         n_epochs=n_epochs,
         metric=metric,
+        separates_first=separates_first,
         budget=Budget() if budget is None else budget,
     )
 
@@ -540,3 +549,23 @@ def test_gates_of_an_architecture():
     assert gates.width.tolist() == [[0, 1, 0], [0, 0, 1], [0, 0, 0]]
     assert gates.skip.tolist() == [0, 0, 1]
     assert gates.dropout.tolist() == [True, False, False]
+
+
+def test_activations_may_have_first_layers_of_their_own():
+    supernet = _make_supernet(separates_first=True)
+    before = supernet.extract(Architecture((8, "tanh")))
+    architecture = Architecture((8, "relu"), (4, "tanh"))
+    supernet.train(_gates(architecture))
+    after = supernet.extract(Architecture((8, "tanh")))
+    # Another activation's training moves nothing but the output layer.
+    assert np.array_equal(before[0][0], after[0][0])
+    assert not np.array_equal(before[1][0], after[1][0])
+    # What is extracted is what was scored.
+    child = StackedMLP([architecture], N_FEATURES, 3, dropout=[0.0], device=CPU)
+    child.initialize(0, 0, supernet.extract(architecture))
+    X = torch.from_numpy(DATA.X_validation)
+    gates = _gates(architecture)[0]
+    logits = SupernetPass(supernet._weights, gates).forward(X)
+    torch.testing.assert_close(logits, child.logits(X), rtol=0, atol=1e-5)
+    with pytest.raises(ValueError, match="must have one of these open"):
+        supernet.gate_gradient(gates, 0)

@@ -50,7 +50,10 @@ class SupernetSearcher(AskTellSearcher):
         n_children = self.settings.n_trials
         share = float(self.strategy.supernet_share)
         supernet = BudgetedSupernet(
-            problem, share * n_children * child_cost, budget.share(share)
+            problem,
+            share * n_children * child_cost,
+            budget.share(share),
+            separates_first=self.strategy.separates_first,
         )
         self.strategy.explore(supernet)
         # Trial 0 is trained in any case, and one that the strategy proposes.
@@ -121,6 +124,8 @@ class BudgetedSupernet:
         What the supernet may cost, in seconds of the cost model.
     budget : Budget
         What it may take.
+    separates_first : bool, default=False
+        Whether the first position has weights of its own for each activation.
 
     Attributes
     ----------
@@ -128,7 +133,14 @@ class BudgetedSupernet:
         How many there were.
     """
 
-    def __init__(self, problem: Problem, allowance: float, budget: Budget) -> None:
+    def __init__(
+        self,
+        problem: Problem,
+        allowance: float,
+        budget: Budget,
+        *,
+        separates_first: bool = False,
+    ) -> None:
         trainer = problem.evaluator.trainer
         self.space = problem.space
         self.n_epochs = 0
@@ -143,6 +155,7 @@ class BudgetedSupernet:
             device=trainer.device,
             n_epochs=trainer.settings.max_iter,
             metric=problem.metric,
+            separates_first=separates_first,
             budget=budget,
         )
         self.n_batches = self._supernet.n_batches

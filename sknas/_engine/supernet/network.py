@@ -58,6 +58,9 @@ class SupernetWeights:
         Where the tensors live.
     dtype : torch.dtype, default=torch.float32
         Of all tensors.
+    separates_first : bool, default=False
+        Whether the first position has weights of its own for each activation. Then
+        only one of them may be open there.
 
     Attributes
     ----------
@@ -70,8 +73,9 @@ class SupernetWeights:
     parameters, gradients : Tensor of shape (n_parameters,)
         All weights and biases, and room for the gradient with respect to them.
     layers, layer_gradients : list of Tensor of shape (1 + n_in, n_out)
-        Views of these, one for each position and the output layer last. The first row
-        is the bias.
+        Views of these, one for each position and the output layer last; where the first
+        position is separated, one for each of its activations. The first row is the
+        bias.
     """
 
     def __init__(
@@ -82,15 +86,18 @@ class SupernetWeights:
         *,
         device: torch.device,
         dtype: torch.dtype = torch.float32,
+        separates_first: bool = False,
     ) -> None:
-        self.space = space
+        self.space, self.separates_first = space, separates_first
         self.n_layers = Gates.n_layers_of(space)
         self.widths = tuple(sorted(set(space.layer_widths)))
         self.last_units = torch.tensor(self.widths, device=device) - 1
         self.n_features, self.n_outputs = n_features, n_outputs
         width = self.widths[-1]
-        sizes = (n_features, *[width] * self.n_layers, n_outputs)
-        self._shapes = [(1 + a, b) for a, b in itertools.pairwise(sizes)]
+        self._n_firsts = len(space.activations) if separates_first else 1
+        sizes = [width] * self.n_layers
+        self._shapes = [(1 + n_features, width)] * self._n_firsts
+        self._shapes += [(1 + a, b) for a, b in itertools.pairwise((*sizes, n_outputs))]
         lengths = [math.ceil(a * b / _ALIGNMENT) * _ALIGNMENT for a, b in self._shapes]
         self._offsets = list(itertools.accumulate(lengths, initial=0))
         self.parameters = torch.zeros(self._offsets[-1], dtype=dtype, device=device)
@@ -99,6 +106,20 @@ class SupernetWeights:
         self.layer_gradients = self.views(self.gradients)
         # A view costs a microsecond, and a step needs many of the same ones.
         self._blocks: dict[Block, BlockViews] = {}
+
+    def layer_at(self, position: int, activation: int) -> int:
+        """Return which of the layers a position has; the last is that of the output.
+
+        Parameters
+        ----------
+        position : int
+            From 0 to ``n_layers``.
+        activation : int
+            The one that is open, which matters where the first position is separated.
+        """
+        if position:
+            return position + self._n_firsts - 1
+        return activation if self.separates_first else 0
 
     def views(self, flat: Tensor) -> list[Tensor]:
         """View a buffer of the form of ``parameters`` as its layers."""
@@ -134,7 +155,7 @@ class SupernetWeights:
         rectifies = any(ACTIVATIONS[name].rectifies for name in self.space.activations)
         for position, layer in enumerate(self.layers):
             n_in, n_out = len(layer) - 1, layer.shape[1]
-            is_rectified = rectifies and position < self.n_layers
+            is_rectified = rectifies and position < len(self.layers) - 1
             bound = math.sqrt(6 / n_in if is_rectified else 6 / (n_in + n_out))
             drawn = torch.empty((n_in, n_out), dtype=torch.float32, device="cpu")
             drawn.uniform_(-bound, bound, generator=generator)
@@ -157,7 +178,10 @@ class SupernetWeights:
         """
         hidden = architecture.hidden_layer_sizes
         widths = (self.n_features, *hidden, self.n_outputs)
-        used = [*self.layers[: len(hidden)], self.layers[-1]]
+        _, activation = architecture.dense_layers[0]
+        first = self.space.activations.index(activation)
+        positions = [*range(len(hidden)), self.n_layers]
+        used = [self.layers[self.layer_at(each, first)] for each in positions]
         return [
             (_array(layer[1 : 1 + a, :b]), _array(layer[0, :b]))
             for layer, (a, b) in zip(used, itertools.pairwise(widths), strict=True)

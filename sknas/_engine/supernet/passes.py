@@ -72,7 +72,8 @@ class SupernetPass:
             self._positions.append(position)
             self.blocks.append(position.block)
             n_in = max(n_in, position.n_units) if skip else position.n_units
-        self.blocks.append(Block(weights.n_layers, n_in, weights.n_outputs))
+        output = weights.layer_at(weights.n_layers, 0)
+        self.blocks.append(Block(output, n_in, weights.n_outputs))
         self._output = weights.block(self.blocks[-1])
 
     @property
@@ -163,7 +164,14 @@ class _Position:
         self._is_single = not wants_gates and [g for _, g in self._activations] == [1]
         self._last_units = weights.last_units
         self.n_units, scale = self._open_units(weights.widths, gates.width[layer])
-        self.block = Block(layer, n_in, self.n_units)
+        if weights.separates_first and not layer and not self._is_single:
+            raise ValueError(
+                "A supernet with weights of their own for the activations of the first "
+                f"position must have one of these open. Got {gates!r} instead."
+            )
+        activation = int(np.argmax(opened))
+        own = weights.layer_at(layer, activation)
+        self.block = Block(own, n_in, self.n_units)
         self._views = weights.block(self.block)
         self._scale = None if scale is None else self._views.bias.new_tensor(scale)
         self._kept: Tensor | None = None

@@ -70,6 +70,9 @@ class Supernet:
     metric : ValidationMetric
         Of rows of which the first are the validation rows of ``data``: where there are
         several folds, ``data`` is the first one.
+    separates_first : bool, default=False
+        Whether the first position has weights of its own for each activation, so that
+        gates must be those of architectures.
     budget : Budget, default=unlimited
         When it is at its end, `train` is too.
 
@@ -97,6 +100,7 @@ class Supernet:
         device: torch.device,
         n_epochs: int,
         metric: ValidationMetric,
+        separates_first: bool = False,
         budget: Budget = _UNLIMITED,
     ) -> None:
         validation = _validation(data, space)
@@ -113,7 +117,11 @@ class Supernet:
         self._metric = metric.restrict(np.arange(validation.n_rows))
         seeds = np.random.SeedSequence(seed).generate_state(3).tolist()
         self._weights = SupernetWeights(
-            space, data.X.shape[1], data.output.n_outputs, device=device
+            space,
+            data.X.shape[1],
+            data.output.n_outputs,
+            device=device,
+            separates_first=separates_first,
         )
         self._weights.initialize(seeds[0])
         # The order of the rows comes from the CPU: the same on every device.

@@ -100,10 +100,14 @@ class OneShotStrategy(SearchStrategy):
     seeks_size : bool
         Whether `explore` looks for small networks, so that it serves a search that
         seeks more than the score. Else such a search is refused.
+    separates_first : bool
+        Whether the first position of the supernet has weights of its own for each
+        activation: then all gates must be those of architectures.
     """
 
     supernet_share: float
     seeks_size: ClassVar[bool] = False
+    separates_first: ClassVar[bool] = False
 
     def explore(self, supernet: TrainableSupernet) -> None:
         """Train the supernet and learn from it, once and before the first `ask`.

@@ -108,6 +108,9 @@ class EnasStrategy(OneShotStrategy):
     0.2
     """
 
+    # What the features are turned into first decides much of what a network can do, and
+    # weights that several activations share suit some of them better.
+    separates_first: ClassVar[bool] = True
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "supernet_share": [Interval(Real, 0, 1, closed="neither")],
         "warm_up": [Interval(Real, 0, 1, closed="left")],
