@@ -87,9 +87,10 @@ class EnasStrategy(OneShotStrategy):
     -----
     Differences from [2]_: the supernet is trained on architectures that are drawn from
     the policy in proportion to their depth, since the last positions are in few of
-    them; not only the best of the candidates is trained from scratch; and from the
-    rewards of those, a regression learns what the shared weights got wrong
-    systematically, after each round.
+    them; the first of these has weights of its own for each activation; candidates are
+    compared within a depth, as shared weights do not say which is better; not only the
+    best of them is trained from scratch; and from the rewards of those, a regression
+    learns what the shared weights got wrong systematically, after each round.
 
     Without a supernet, in a loop of ``ask`` and ``tell``, the policy learns from the
     rewards that it is told, one step per round.
