@@ -19,10 +19,12 @@ def _states(n=20, hidden_size=4):
 
 
 def test_the_scale_agrees_with_a_worked_example():
-    scale = RewardScale(np.array([0.0, 10.0]))  # with a tenth: -1 to 11
-    shares = scale.to_shares(np.array([-1.0, 5.0, 8.0, 11.0]))
-    assert shares.tolist() == pytest.approx([0.0, 0.5, 0.75, 1.0])
-    assert scale.to_rewards(shares).tolist() == pytest.approx([-1.0, 5.0, 8.0, 11.0])
+    scale = RewardScale(np.array([5.0, 0.0, 10.0, 5.0]))
+    # Ranks 2.5, 1, 4 and 2.5, less a half, of four.
+    assert scale.shares().tolist() == [0.5, 0.125, 0.875, 0.5]
+    shares = torch.tensor([0.0, 0.125, 0.3125, 0.5, 0.6875, 0.875, 1.0])
+    rewards = scale.to_rewards(shares)
+    assert rewards.tolist() == pytest.approx([0.0, 0.0, 2.5, 5.0, 7.5, 10.0, 10.0])
 
 
 @pytest.mark.parametrize(
@@ -35,20 +37,23 @@ def test_the_scale_agrees_with_a_worked_example():
         [0.0],
         [-1e300, 1e300],
         [1e-310, 2e-310],
+        [-1.7e308, 0.0, 1.7e308],
     ],
     ids=str,
 )
 def test_the_scale_covers_the_rewards_and_loses_nothing(rewards):
     rewards = np.array(rewards)
     scale = RewardScale(rewards)
-    shares = scale.to_shares(rewards)
+    shares = scale.shares()
     assert shares.dtype == torch.float32
     assert 0 < shares.min() <= shares.max() < 1
-    # To within float32 of the range, not of the rewards.
-    tolerance = 1e-6 * (rewards.max() / 2 - rewards.min() / 2) * 2 + 1e-12 * abs(
-        rewards
-    )
-    assert (np.abs(scale.to_rewards(shares) - rewards) <= tolerance).all()
+    assert scale.to_rewards(shares) == pytest.approx(rewards, rel=1e-6)
+
+
+def test_an_outlier_leaves_the_shares_of_the_others_where_they_are():
+    near = RewardScale(np.array([0.5, 0.97, 0.98])).shares()
+    far = RewardScale(np.array([-1e9, 0.97, 0.98])).shares()
+    assert torch.equal(near, far)
 
 
 def test_the_ends_of_the_scale_are_finite():

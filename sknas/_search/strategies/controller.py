@@ -12,6 +12,9 @@ from sknas._space import SearchSpace
 
 # Uniform initial weights, as in ENAS: small, so that the first policy is the prior.
 _INITIAL_BOUND = 0.1
+# With forget gates half closed, as they would be, the first layers of an architecture
+# are forgotten by its end, which is where the predictor reads.
+_FORGET_BIAS = 2.0
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,10 @@ class LSTMController(nn.Module):
         with torch.no_grad():
             for parameter in self.parameters():
                 parameter.uniform_(-_INITIAL_BOUND, _INITIAL_BOUND, generator=generator)
+            for layer in range(n_layers):
+                # Four gates one after the other, the forget gate second.
+                bias = getattr(self.lstm, f"bias_ih_l{layer}")
+                bias[hidden_size : 2 * hidden_size] += _FORGET_BIAS
         self.register_buffer(
             "log_prior",
             torch.tensor(space.log_prior, dtype=torch.float32, device="cpu"),

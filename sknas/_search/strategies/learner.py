@@ -323,7 +323,7 @@ class PolicyLearner:
 
     def _shares(self) -> Tensor:
         """Return what the predictor is taught: rewards without bonus, (n_trials,)."""
-        return RewardScale(self._rewards).to_shares(self._rewards)
+        return RewardScale(self._rewards).shares()
 
     def _fit_predictor(self) -> None:
         """Fit the predictor's own weights to the states as the steps left them."""

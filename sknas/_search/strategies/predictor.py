@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from scipy.stats import rankdata
 from torch import Tensor, nn
 
 _INITIAL_BOUND = 0.1
-# Margin beyond the observed rewards, as a share of their range, or of their size if
-# they are all equal: a sigmoid never reaches its ends.
-_MARGIN = 0.1
 _FIT_STEPS = 100
 _FIT_WEIGHT_DECAY = 0.1
 
 
 class RewardScale:
-    """Maps the range of the rewards seen, and a margin, to the numbers from 0 to 1.
+    """Maps the rewards seen to their ranks, as shares between 0 and 1.
 
-    Rewards of a search lie close together, may be negative and may be larger than
-    float32 holds: everything here is float64.
+    A few bad architectures have rewards far below all others. With shares of the range,
+    these would be told apart from the rest, and the good ones hardly from one another.
 
     Parameters
     ----------
@@ -27,30 +25,36 @@ class RewardScale:
     """
 
     def __init__(self, rewards: np.ndarray) -> None:
+        # Of equal ones the mean rank. The middle of a rank's share: a sigmoid never
+        # reaches 0 or 1.
+        self._shares = (rankdata(rewards) - 0.5) / len(rewards)
         # In units of the largest, since a difference of huge numbers is infinite.
         self._unit = float(np.abs(rewards).max()) or 1.0
-        low, high = rewards.min() / self._unit, rewards.max() / self._unit
-        margin = _MARGIN * ((high - low) or 1.0)
-        self._low, self._width = low - margin, high - low + 2 * margin
+        self._rewards = rewards / self._unit
 
-    def to_shares(self, rewards: np.ndarray) -> Tensor:
-        """Return float32 shares of the range, of the shape of the rewards."""
-        shares = (rewards / self._unit - self._low) / self._width
-        return torch.tensor(shares, dtype=torch.float32, device="cpu")
+    def shares(self) -> Tensor:
+        """Return the float32 shares of the rewards, of shape (n_trials,)."""
+        return torch.tensor(self._shares, dtype=torch.float32, device="cpu")
 
     def to_rewards(self, shares: Tensor) -> np.ndarray:
-        """Return rewards of the shape of the shares."""
-        rewards = self._low + self._width * shares.double().numpy()
-        # The margin may reach beyond the largest float.
-        with np.errstate(over="ignore"):
-            return np.asarray(np.nan_to_num(rewards * self._unit, nan=np.nan))
+        """Return the rewards at some shares; beyond the least and the greatest, these.
+
+        Parameters
+        ----------
+        shares : Tensor of shape (n,)
+            Between 0 and 1, or NaN.
+        """
+        order = np.argsort(self._shares, kind="stable")
+        known = self._rewards[order]
+        rewards = np.interp(shares.double().numpy(), self._shares[order], known)
+        return np.asarray(rewards * self._unit)
 
 
 class AccuracyPredictor(nn.Module):
     """One dense sigmoid unit on the controller's state after the last token.
 
     It has no recurrent weights of its own: its loss trains the controller's LSTM too.
-    It answers in shares of the range of rewards (`RewardScale`).
+    It answers with the share of the trials so far that have less (`RewardScale`).
 
     Parameters
     ----------
@@ -70,7 +74,7 @@ class AccuracyPredictor(nn.Module):
                 parameter.uniform_(-_INITIAL_BOUND, _INITIAL_BOUND, generator=generator)
 
     def forward(self, states: Tensor) -> Tensor:
-        """Predict rewards as shares of their range.
+        """Predict the ranks of rewards, as shares of the trials.
 
         Parameters
         ----------
@@ -93,7 +97,7 @@ class AccuracyPredictor(nn.Module):
         states : Tensor of shape (n_trials, hidden_size)
             The LSTM after the last token.
         shares : Tensor of shape (n_trials,)
-            What was measured, as shares of the range.
+            What was measured, as shares of the trials.
 
         Returns
         -------
@@ -114,7 +118,7 @@ class AccuracyPredictor(nn.Module):
         states : Tensor of shape (n_trials, hidden_size)
             The LSTM after the last token.
         shares : Tensor of shape (n_trials,)
-            What was measured, as shares of the range.
+            What was measured, as shares of the trials.
         learning_rate : float
             Step size of AdamW.
         """

@@ -54,14 +54,14 @@ class ReinforceStrategy(SearchStrategy):
     entropy : float, default=0.01
         Weight of the policy's entropy in the objective.
 
-    n_replays : int, default=20
+    n_replays : int, default=10
         Steps on all trials so far that follow the update of a round: one update per
         round would hardly move the policy.
 
     accuracy_predictor : bool, default=True
         Whether a predictor of the reward is trained jointly with the policy.
 
-    predictor_candidates : int, default=4
+    predictor_candidates : int, default=12
         Architectures drawn for each one proposed, of which the predictor picks the
         most promising. 1 proposes what is drawn.
 
@@ -133,9 +133,9 @@ class ReinforceStrategy(SearchStrategy):
         discount: float = 1.0,
         baseline: float | str = "moving_average",
         entropy: float = 0.01,
-        n_replays: int = 20,
+        n_replays: int = 10,
         accuracy_predictor: bool = True,
-        predictor_candidates: int = 4,
+        predictor_candidates: int = 12,
         predictor_bonus: float = 0.0,
         cost_weight: float = 0.05,
     ) -> None:
