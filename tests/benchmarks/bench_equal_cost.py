@@ -23,7 +23,7 @@ from bench_strategies import OptunaStrategy
 from machine import describe
 from scipy.stats import wilcoxon
 from sklearn.metrics import log_loss, root_mean_squared_error
-from tables import load, split
+from tables import load, names, split
 
 from sknas import (
     BayesianStrategy,
@@ -80,10 +80,9 @@ def limited(strategy_class, limit, costs):
     return Limited()
 
 
-def run_one(X, y, name, seed, strategy_class, limit):
+def run_one(X, y, task, seed, strategy_class, limit):
     """Search, refit the trial with the best reward, and measure it on test rows."""
-    is_regression = y.dtype.kind == "f"
-    task = "regression" if is_regression else "classification"
+    is_regression = task == "regression"
     X_train, X_test, y_train, y_test = split(X, y, seed, len(X), task)
     estimator_class = NASMLPRegressor if is_regression else NASMLPClassifier
     is_one_shot = hasattr(strategy_class, "explore")
@@ -107,8 +106,6 @@ def run_one(X, y, name, seed, strategy_class, limit):
         loss = log_loss(y_test, probabilities, labels=estimator.classes_)
     results = estimator.search_results_
     return {
-        "table": name,
-        "seed": seed,
         "score": estimator.score(X_test, y_test),
         "loss": loss,
         "reward": float(results["score"][estimator.best_index_]),
@@ -129,12 +126,14 @@ def run(path, folder, tables, strategies, n_seeds):
     for seed in range(n_seeds):
         for name in tables:
             X, y = load(folder, name)
+            is_regression = name in names(folder, "regression")
+            task = "regression" if is_regression else "classification"
             limit = None
             # The random search first: it says what the others may cost.
             for label in ["random", *(each for each in strategies if each != "random")]:
                 if (name, seed, label) not in done:
-                    entry = run_one(X, y, name, seed, strategies[label], limit)
-                    entry["strategy"] = label
+                    entry = run_one(X, y, task, seed, strategies[label], limit)
+                    entry.update(table=name, seed=seed, strategy=label)
                     done[name, seed, label] = entry
                     with path.open("a") as file:
                         file.write(json.dumps(entry) + "\n")
