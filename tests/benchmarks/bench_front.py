@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from lookup import SOUGHT, LookupTable, share_of_front
 from machine import describe
-from tables import load, split
+from tables import load, names, split
 
 from sknas import NASMLPClassifier, NASMLPRegressor
 from sknas._search.strategies import STRATEGIES
@@ -55,7 +55,7 @@ def measure_table(folder, name, n_repeats, max_rows):
 
 def compared(name, X, y, seed, max_rows):
     """Return test scores, and sizes, of the first architecture and of a small one."""
-    is_regression = y.dtype.kind == "f"
+    is_regression = name in names(folder, "regression")
     task = "regression" if is_regression else "classification"
     X_train, X_test, y_train, y_test = split(X, y, seed, max_rows, task)
     estimator_class = NASMLPRegressor if is_regression else NASMLPClassifier

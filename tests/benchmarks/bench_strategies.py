@@ -7,8 +7,8 @@
 rounds of eight, its ratio to that of a random search with the same seeds, the p-value
 of the paired difference, and after how much of the cost of that random search the mean
 regret is as low as its. ``figure`` draws the trials of each strategy over time.
-With ``--outside``, Optuna's TPE and SMAC are outside references, where ``optuna`` and
-``smac`` are installed.
+Among ``--strategies``, ``tpe`` (Optuna) and ``smac`` are outside references, where
+``optuna`` and ``smac`` are installed.
 """
 
 import argparse
@@ -36,7 +36,9 @@ STRATEGIES = {
     "progressive": ProgressiveStrategy(),
     "bayesian": BayesianStrategy(),
 }
-TABLES = {"digits": (5, 15), "noisy": (5, 15)}
+OUTSIDE = ("tpe", "smac")
+TABLES = ("digits", "noisy")
+EPOCHS = (5, 15, 60)
 N_ROUNDS, N_ARCHITECTURES = 5, 8
 
 
@@ -190,12 +192,12 @@ def regrets(table, strategy, n_seeds):
     return regret, cost, seconds
 
 
-def compare(strategies, n_seeds):
+def compare(strategies, n_seeds, epochs_of_tables):
     """Print the comparison on all tables."""
     print(describe())
     print(f"{n_seeds} seeds, {N_ROUNDS} rounds of {N_ARCHITECTURES}")
-    for name, of_table in TABLES.items():
-        for epochs in of_table:
+    for name in TABLES:
+        for epochs in epochs_of_tables:
             table = LookupTable(name, epochs)
             print(f"\n{name}, {epochs} epochs: the best has {table.accuracy.max():.4f}")
             print(f"  exhaustive choice by the reward: {table.floor():.4f}")
@@ -264,14 +266,19 @@ def main():
     parser.add_argument("what", choices=["lookup", "figure"])
     parser.add_argument("path", nargs="?", default="strategies.svg")
     parser.add_argument("--seeds", type=int, default=200)
-    parser.add_argument("--outside", action="store_true")
+    parser.add_argument("--epochs", type=int, nargs="+", default=EPOCHS)
+    parser.add_argument(
+        "--strategies",
+        nargs="+",
+        choices=[*STRATEGIES, *OUTSIDE],
+        default=list(STRATEGIES),
+    )
     arguments = parser.parse_args()
-    strategies = dict(STRATEGIES)
-    if arguments.outside:
-        strategies["TPE (Optuna)"] = OptunaStrategy()
-        strategies["SMAC"] = SMACStrategy()
+    known = {**STRATEGIES, "tpe": OptunaStrategy(), "smac": SMACStrategy()}
+    # Random search is what all others are compared with.
+    strategies = {name: known[name] for name in ("random", *arguments.strategies)}
     if arguments.what == "lookup":
-        compare(strategies, arguments.seeds)
+        compare(strategies, arguments.seeds, arguments.epochs)
     else:
         draw(arguments.path, strategies, arguments.seeds)
 
