@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from lookup import SOUGHT, LookupTable, share_of_front
 from machine import describe
-from tables import load, split
+from tables import load, names, split
 
 from sknas import NASMLPClassifier, NASMLPRegressor
 from sknas._search.strategies import STRATEGIES
@@ -38,7 +38,10 @@ def measure_lookup(name, epochs, n_repeats, strategies):
 def measure_table(folder, name, n_repeats, max_rows):
     """Print test scores and sizes of the first architecture and of a small one."""
     X, y = load(folder, name)
-    pairs = [compared(name, X, y, seed, max_rows) for seed in range(n_repeats)]
+    # Both are numbers: labels of classes and targets.
+    is_regression = name in names(folder, "regression")
+    task = "regression" if is_regression else "classification"
+    pairs = [compared(name, X, y, task, seed, max_rows) for seed in range(n_repeats)]
     scores, sizes = (np.array(each, dtype=float) for each in zip(*pairs, strict=True))
     gains = scores[:, 1] - scores[:, 0]
     error = gains.std(ddof=1) / np.sqrt(n_repeats) if n_repeats > 1 else np.nan
@@ -53,10 +56,9 @@ def measure_table(folder, name, n_repeats, max_rows):
     )
 
 
-def compared(name, X, y, seed, max_rows):
+def compared(name, X, y, task, seed, max_rows):
     """Return test scores, and sizes, of the first architecture and of a small one."""
-    is_regression = y.dtype.kind == "f"
-    task = "regression" if is_regression else "classification"
+    is_regression = task == "regression"
     X_train, X_test, y_train, y_test = split(X, y, seed, max_rows, task)
     estimator_class = NASMLPRegressor if is_regression else NASMLPClassifier
     first = estimator_class.from_architecture(

@@ -1,14 +1,17 @@
 """Compare search strategies on the lookup tables: regret against cost.
 
     python tests/benchmarks/bench_strategies.py lookup
+    python tests/benchmarks/bench_strategies.py fidelity
     python tests/benchmarks/bench_strategies.py figure doc/_static/strategies.svg
 
 ``lookup`` prints, for each table and strategy, the mean regret after 40 trials as five
 rounds of eight, its ratio to that of a random search with the same seeds, the p-value
 of the paired difference, and after how much of the cost of that random search the mean
-regret is as low as its. ``figure`` draws the trials of each strategy over time.
-With ``--outside``, Optuna's TPE and SMAC are outside references, where ``optuna`` and
-``smac`` are installed.
+regret is as low as its. ``fidelity`` prints the regret of strategies that begin with
+few epochs, at a third of the cost of 40 trials of random search. ``figure`` draws the
+trials of each strategy over time.
+Among ``--strategies``, ``tpe`` (Optuna) and ``smac`` are outside references, where
+``optuna`` and ``smac`` are installed.
 """
 
 import argparse
@@ -23,6 +26,8 @@ from sknas import (
     Architecture,
     BayesianStrategy,
     EvolutionStrategy,
+    HalvingStrategy,
+    HyperbandStrategy,
     ProgressiveStrategy,
     RandomStrategy,
     ReinforceStrategy,
@@ -36,7 +41,9 @@ STRATEGIES = {
     "progressive": ProgressiveStrategy(),
     "bayesian": BayesianStrategy(),
 }
-TABLES = {"digits": (5, 15), "noisy": (5, 15)}
+OUTSIDE = ("tpe", "smac")
+TABLES = ("digits", "noisy")
+EPOCHS = (5, 15, 60)
 N_ROUNDS, N_ARCHITECTURES = 5, 8
 
 
@@ -190,12 +197,12 @@ def regrets(table, strategy, n_seeds):
     return regret, cost, seconds
 
 
-def compare(strategies, n_seeds):
+def compare(strategies, n_seeds, epochs_of_tables):
     """Print the comparison on all tables."""
     print(describe())
     print(f"{n_seeds} seeds, {N_ROUNDS} rounds of {N_ARCHITECTURES}")
-    for name, of_table in TABLES.items():
-        for epochs in of_table:
+    for name in TABLES:
+        for epochs in epochs_of_tables:
             table = LookupTable(name, epochs)
             print(f"\n{name}, {epochs} epochs: the best has {table.accuracy.max():.4f}")
             print(f"  exhaustive choice by the reward: {table.floor():.4f}")
@@ -220,6 +227,45 @@ def compare(strategies, n_seeds):
                     f"after {share:.2f}; own time {seconds:.2f} s",
                     flush=True,
                 )
+
+
+def compare_fidelities(n_seeds):
+    """Print what few epochs first come to, at a third of the cost of random search."""
+    print(describe())
+    print(f"{n_seeds} seeds, at most a third of the cost of 40 random trials")
+    for name in TABLES:
+        for epochs, lowest in ((15, 2), (60, 5)):
+            table = LookupTable(name, epochs)
+            searches = [table.search(RandomStrategy(), i) for i in range(n_seeds)]
+            all_trials = np.array([table.regret(each.chosen()) for each in searches])
+            third = np.mean([each.cost.sum() for each in searches]) / 3
+            print(f"{name}, {epochs} epochs: random {all_trials.mean():.4f}")
+            settings = {"factor": epochs / lowest, "min_resources": lowest}
+            for strategy in (
+                RandomStrategy(),
+                HalvingStrategy(**settings),
+                HyperbandStrategy(**settings),
+            ):
+                found = np.array(
+                    [at_cost(table, strategy, seed, third) for seed in range(n_seeds)]
+                )
+                difference = found - all_trials
+                error = difference.std(ddof=1) / np.sqrt(n_seeds)
+                print(
+                    f"  {type(strategy).__name__:18} {found.mean():.4f}, ratio "
+                    f"{found.mean() / all_trials.mean():.2f}, error "
+                    f"{error / all_trials.mean():.2f}",
+                    flush=True,
+                )
+
+
+def at_cost(table, strategy, seed, cost):
+    """Return the regret after as many trials as cost no more than that."""
+    if hasattr(strategy, "set_max_resources"):
+        strategy.set_max_resources(table.epochs, 1)
+    search = table.search(strategy, seed, n_rounds=100, budget=cost)
+    n_trials = int((search.cost.cumsum() <= cost).sum())
+    return table.regret(search.chosen(max(n_trials, 1)))
 
 
 def draw(path, strategies, n_seeds):
@@ -261,17 +307,24 @@ def draw(path, strategies, n_seeds):
 def main():
     """Read the arguments and run."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("what", choices=["lookup", "figure"])
+    parser.add_argument("what", choices=["lookup", "fidelity", "figure"])
     parser.add_argument("path", nargs="?", default="strategies.svg")
     parser.add_argument("--seeds", type=int, default=200)
-    parser.add_argument("--outside", action="store_true")
+    parser.add_argument("--epochs", type=int, nargs="+", default=EPOCHS)
+    parser.add_argument(
+        "--strategies",
+        nargs="+",
+        choices=[*STRATEGIES, *OUTSIDE],
+        default=list(STRATEGIES),
+    )
     arguments = parser.parse_args()
-    strategies = dict(STRATEGIES)
-    if arguments.outside:
-        strategies["TPE (Optuna)"] = OptunaStrategy()
-        strategies["SMAC"] = SMACStrategy()
+    known = {**STRATEGIES, "tpe": OptunaStrategy(), "smac": SMACStrategy()}
+    # Random search is what all others are compared with.
+    strategies = {name: known[name] for name in ("random", *arguments.strategies)}
     if arguments.what == "lookup":
-        compare(strategies, arguments.seeds)
+        compare(strategies, arguments.seeds, arguments.epochs)
+    elif arguments.what == "fidelity":
+        compare_fidelities(arguments.seeds)
     else:
         draw(arguments.path, strategies, arguments.seeds)
 
