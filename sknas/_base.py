@@ -15,7 +15,7 @@ from sknas._budget import Budget
 from sknas._interrupts import deferred_interrupts
 from sknas._mlp_parameters import MLPParametersMixin
 from sknas._random import SeedSource
-from sknas._search.strategies import STRATEGIES
+from sknas._search.strategies import STRATEGIES, SearchStrategy
 from sknas._sklearn import HasMethods, Interval, Options, StrOptions, safe_indexing
 from sknas._space import Architecture
 from sknas._space.candidate import SETTINGS
@@ -185,10 +185,12 @@ class BaseNASMLP(MLPParametersMixin):
         strategy = params.get("search_strategy", self.search_strategy)
         nested = [name for name in params if name.startswith("search_strategy__")]
         if nested and isinstance(strategy, str):
+            # Whether there is one of that name, `fit` finds out.
+            own = STRATEGIES.get(strategy, SearchStrategy).__name__
             raise ValueError(
                 f"{nested[0]!r} cannot be set, since search_strategy={strategy!r} is a "
-                "name. Give an object, such as search_strategy=ReinforceStrategy(), to "
-                "set its parameters."
+                f"name. Give an object, such as search_strategy={own}(), to set its "
+                "parameters."
             )
         super().set_params(**params)
         return self

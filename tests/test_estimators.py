@@ -724,6 +724,11 @@ def test_parameters_of_a_strategy_that_is_a_name_cannot_be_set():
     classifier = NASMLPClassifier()
     with pytest.raises(ValueError, match="'search_strategy__entropy' cannot be set"):
         classifier.set_params(search_strategy__entropy=0.1)
+    classifier.search_strategy = "halving"
+    with pytest.raises(
+        ValueError, match=r"such as search_strategy=HalvingStrategy\(\)"
+    ):
+        classifier.set_params(search_strategy__factor=3)
     classifier.set_params(
         search_strategy=ReinforceStrategy(), search_strategy__entropy=0.1
     )

@@ -543,7 +543,9 @@ def test_candidates_that_cannot_be_known_before_are_refused_later(
 
 @pytest.mark.parametrize("strategy", STRATEGIES.values(), ids=STRATEGIES)
 def test_several_objectives_are_refused(strategy, one_shot, three_class_table):
-    with pytest.raises(ValueError, match=r"must have objectives='score'.*n_parameters"):
+    with pytest.raises(
+        ValueError, match=r"must have objectives=\('score',\).*n_parameters"
+    ):
         one_shot(*three_class_table, strategy, objectives=("score", "n_parameters"))
 
 

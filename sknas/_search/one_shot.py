@@ -72,9 +72,9 @@ class SupernetSearcher(AskTellSearcher):
         """Refuse objectives that a supernet knows nothing of."""
         if len(problem.objectives) > 1 and not self.strategy.seeks_size:
             raise ValueError(
-                f"{type(self.strategy).__name__} must have objectives='score', since "
-                "it compares architectures by the predictions of a supernet alone. Got "
-                f"{problem.objectives!r} instead."
+                f"{type(self.strategy).__name__} must have objectives=('score',), "
+                "since it compares architectures by the predictions of a supernet "
+                f"alone. Got {problem.objectives!r} instead."
             )
 
     def _check_a_draw(self) -> None:

@@ -195,7 +195,8 @@ class HalvingStrategy(SearchStrategy):
         if self.resource == "rows" and highest > 1:
             raise self._invalid("max_resources", "a share of the rows, at most 1")
         if self.min_resources is not None and self.min_resources > highest:
-            raise self._invalid("min_resources", f"at most {highest}, the highest")
+            rule = f"at most {highest}, the {self.resource} of the highest rung"
+            raise self._invalid("min_resources", rule)
         are_whole = self.resource != "rows"
         if are_whole and round(highest) != highest:
             raise self._invalid("max_resources", f"a whole number of {self.resource}")
