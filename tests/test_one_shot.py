@@ -4,6 +4,7 @@ import collections
 import itertools
 import math
 import pickle
+import threading
 
 import numpy as np
 import pytest
@@ -521,6 +522,17 @@ class WithSettings(OneShotStrategy):
 def test_candidates_with_settings_are_refused(one_shot, three_class_table):
     with pytest.raises(ValueError, match="must return candidates without settings"):
         one_shot(*three_class_table, WithSettings())
+
+
+class WithLock(DartsStrategy):
+    def begin(self):
+        super().begin()
+        self.lock = threading.Lock()
+
+
+def test_a_strategy_that_cannot_be_copied_searches(one_shot, three_class_table):
+    classifier = one_shot(*three_class_table, WithLock(), n_finalists=0)
+    assert len(classifier.search_results_["score"]) > 1
 
 
 class WithSettingsLater(OneShotStrategy):

@@ -79,11 +79,10 @@ class SupernetSearcher(AskTellSearcher):
 
     def _check_a_draw(self) -> None:
         """Refuse settings before the supernet is trained, as far as a draw has them."""
-        # A copy, so that the draws of the search stay what they are.
-        strategy = copy.deepcopy(self.strategy)
         try:
-            drawn: Sequence[Proposed] = strategy.ask(1)
-        except Exception:  # noqa: BLE001 (it may need what it has not yet explored)
+            # A copy, so that the draws of the search stay what they are.
+            drawn: Sequence[Proposed] = copy.deepcopy(self.strategy).ask(1)
+        except Exception:  # noqa: BLE001 (no copies, or nothing before it explored)
             return
         self._check_settings(drawn, 1)
 

@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.optimize import nnls
+from scipy.optimize import lsq_linear, nnls
 
 from sknas._search.strategies.progressive import ArchitectureFeatures, RidgeEnsemble
 from sknas._space import Architecture, SearchSpace
@@ -25,7 +25,7 @@ class Screening:
     """Predicts the objectives of architectures from those of the trials.
 
     Scores are predicted by ridge regressions of their ranks, costs by a sum over the
-    layers, which is exact for the number of parameters.
+    layers, which is exact for the number of parameters without skip connections.
 
     Parameters
     ----------
@@ -98,6 +98,11 @@ def _sums(architectures: Sequence[Architecture]) -> np.ndarray:
 def _costs(sums: np.ndarray, values: np.ndarray, others: np.ndarray) -> np.ndarray:
     """Predict negative logarithms of costs, from those of trials."""
     # Relative errors: a small network counts as much as a large one.
-    weights, _ = nnls(sums * np.exp(values)[:, None], np.ones(len(values)))
+    shares, ones = sums * np.exp(values)[:, None], np.ones(len(values))
+    try:
+        weights, _ = nnls(shares, ones)
+    except RuntimeError:
+        # It may go round in circles where costs are equal. This one is slower.
+        weights = lsq_linear(shares, ones, bounds=(0, np.inf)).x
     least = np.exp(-values).min() / 2
     return np.asarray(-np.log(np.maximum(others @ weights, least)))
