@@ -10,6 +10,7 @@ import torch
 
 from sknas import Architecture, NASMLPClassifier, NASMLPRegressor, SearchSpace
 from sknas._search.strategies import STRATEGIES
+from sknas._search.strategies.one_shot.base import OneShotStrategy
 from sknas._search.strategies.controller import LSTMController
 from sknas._sklearn import InvalidParameterError
 from sknas._space import as_proposal
@@ -197,8 +198,10 @@ def test_no_network_of_a_fit_is_larger(fast, binary_table, strategy):
     n_inputs = classifier.encoder_.transform(X).shape[1]
     assert trials["n_parameters"].max() <= 1_500
     assert classifier.best_architecture_.n_parameters(n_inputs, 1) <= 1_500
-    # Some strategies propose fewer than they are asked for.
-    assert len(set(trials["architecture"])) > 3
+    # Some strategies propose fewer than they are asked for, and in so short a search, a
+    # supernet takes the place of all but trial 0 and one more.
+    is_one_shot = issubclass(STRATEGIES[strategy], OneShotStrategy)
+    assert len(set(trials["architecture"])) > (1 if is_one_shot else 3)
     assert (64, 64) not in {a.hidden_layer_sizes for a in trials["architecture"]}
 
 
