@@ -10,8 +10,8 @@ import torch
 
 from sknas import Architecture, NASMLPClassifier, NASMLPRegressor, SearchSpace
 from sknas._search.strategies import STRATEGIES
-from sknas._search.strategies.one_shot.base import OneShotStrategy
 from sknas._search.strategies.controller import LSTMController
+from sknas._search.strategies.one_shot.base import OneShotStrategy
 from sknas._sklearn import InvalidParameterError
 from sknas._space import as_proposal
 from sknas._space.restricted import largest, restricted, smallest
