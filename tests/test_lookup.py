@@ -132,7 +132,7 @@ def test_the_supernet_of_enas_ranks_a_space_of_which_all_is_known():
     some = np.random.default_rng(0).choice(len(table.architectures), 100, replace=False)
     architectures = [table.architectures[i] for i in some]
     scores = _within_depths(architectures, supernet.rewards(architectures).tolist())
-    # 0.62 on average of eight seeds, and never less than 0.4.
+    # Over 300 architectures 0.62 on average of eight seeds, and never less than 0.4.
     assert spearmanr(scores, table.accuracy[some]).statistic > 0.25
 
 

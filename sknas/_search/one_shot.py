@@ -31,8 +31,7 @@ class SupernetSearcher(AskTellSearcher):
     By the cost model, the search costs about as much as one without a supernet: as many
     children are left out as the supernet cost, in units of what one costs on average
     under the prior of the space. A search of a single trial has nothing to compare, and
-    trains no supernet. A search that goes on with the state of
-    an earlier one trains none.
+    trains no supernet. Nor does one that goes on with the state of an earlier one.
     """
 
     strategy: OneShotStrategy

@@ -2,7 +2,7 @@
 
     python tests/benchmarks/bench_strategies.py lookup
     python tests/benchmarks/bench_strategies.py fidelity
-    python tests/benchmarks/bench_strategies.py figure doc/_static/strategies.svg
+    python tests/benchmarks/bench_strategies.py figure doc/images/strategies.svg
 
 ``lookup`` prints, for each table and strategy, the mean regret after 40 trials as five
 rounds of eight, its ratio to that of a random search with the same seeds, the p-value

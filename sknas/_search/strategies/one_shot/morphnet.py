@@ -65,7 +65,9 @@ class MorphNetStrategy(OneShotStrategy):
         None is `SearchSpace.strong_architecture` with all layers of the greatest width.
 
     budget : float, default=1.0
-        Most parameters of a candidate, as a share of those of the first network.
+        Most parameters of a candidate, as a share of those of the first network. What
+        is drawn from the prior after the candidates may have more, where a few draws
+        find nothing within the budget; `max_parameters` holds for all.
 
     n_iterations : int, default=1
         How often to shrink the network. Each time has an equal share of the training,
